@@ -9,10 +9,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import uvicorn
 from fastapi import FastAPI
 
-from functions.__main__ import server_options
+from functions.__main__ import serve
 from functions.app import create_app
 from shared.ai import EngineEvent, EngineRequest, EngineResult, Finished, TextDelta
 from shared.config import Settings, load_settings
@@ -46,7 +45,7 @@ def main() -> None:
     options = parser.parse_args()
     settings = load_settings()
     app = bundle(settings, InstantEngine(options.pieces))
-    uvicorn.run(app, host="127.0.0.1", port=options.port, **server_options(settings))
+    serve(app, settings, host="127.0.0.1", port=options.port)
 
 
 def bundle(settings: Settings, engine: InstantEngine) -> FastAPI:

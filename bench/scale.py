@@ -12,7 +12,6 @@ bench.population, can be given instead.
 
 import argparse
 import random
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -99,9 +98,13 @@ class Users:
 
     def doctor(self) -> None:
         """Check two thousand rows of each table, as a step of the doctor does."""
-        for table in ("messages", "turns", "words"):
-            query = "select private.check_rows(%s, %s, now())"
-            self.db.execute(query, (table, uuid.UUID(int=0)))
+        for table, page in (
+            ("public.messages", "select id from public.messages order by id limit 2000"),
+            ("public.turns", "select id from public.turns order by id limit 2000"),
+            ("search.documents", "select message_id from search.documents order by 1 limit 2000"),
+        ):
+            ids = [row[0] for row in self.db.execute(page.encode())]
+            self.db.execute("select private.find_broken(%s, %s, now())", (table, ids))
 
     def sweep(self) -> None:
         """List what a sweep looks for."""

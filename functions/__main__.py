@@ -1,12 +1,14 @@
 """Serves the bundle, or one endpoint alone: python -m functions [load-conversation]."""
 
 import argparse
+import gc
 import os
 import sys
 from math import ceil
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from functions.app import ENDPOINTS, create_app
 from shared.config import ConfigurationError, Settings, load_settings
@@ -28,12 +30,22 @@ def main() -> int:
         settings = load_settings()
         telemetry.start(settings)
         app = create_app(*filter(None, [options.endpoint]))
-        app.state.prepare(Container(settings))
+        serve(app, settings, host=options.host, port=options.port)
     except ConfigurationError as exc:
         print(f"configuration error: {exc}", file=sys.stderr)  # noqa: T201 - before logging starts
         return 2
-    uvicorn.run(app, host=options.host, port=options.port, **server_options(settings))
     return 0
+
+
+def serve(app: FastAPI, settings: Settings, *, host: str, port: int) -> None:
+    """Serve until stopped. What start-up makes stays, so the collector need not look at it.
+
+    It would every few hundred turns, at tens of milliseconds. Raises ConfigurationError if the
+    application can't be prepared.
+    """
+    app.state.prepare(Container(settings))
+    gc.freeze()
+    uvicorn.run(app, host=host, port=port, **server_options(settings))
 
 
 def server_options(settings: Settings) -> dict[str, Any]:

@@ -46,6 +46,7 @@ REMEDIES = {
     "seq_tie": "number the messages again, in their order",
     "last_seq_wrong": "set it to the newest message's",
     "created_at_out_of_order": "make it grow by a microsecond where it doesn't",
+    "branch_wrong": "give each message that of its place; all one, where there is no tree",
     "key_used_twice": "add the turn's id to the later key",
     "row_of_another_owner": "give it to the conversation's owner",
     "turn_without_worker": "settle it as interrupted",

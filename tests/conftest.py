@@ -1,6 +1,7 @@
 """Fixtures for every test: the shared stack, users of it, and its database."""
 
 import functools
+import gc
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +17,16 @@ from tests.support.users import User, make_user
 
 # Each HTTP client reads every certificate authority, which takes longer than most tests' requests.
 ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
+
+# What is imported and collected stays to the end: it isn't looked through for garbage meanwhile.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage from now on, of what tests make."""
+    gc.freeze()
+    gc.enable()
+
 
 # Folders whose files take long. A worker is given whole files, in this order: a file of each in
 # turn, so that not all of them run browsers at once, and the quick ones last, to end together.

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 from ..encoding.files import GeneratedFile
 from ..encoding.parts import Part
@@ -58,6 +58,9 @@ class HistoryMessage(BaseModel, frozen=True):
     def tokens(self) -> int:
         """How much of a model's context it takes, estimated."""
         return estimate_tokens(self.content) + parts_tokens(self.role, self.parts)
+
+
+HISTORY: Final = TypeAdapter(list[HistoryMessage])  # reads rows, and takes messages as they are
 
 
 @dataclass(frozen=True, slots=True)

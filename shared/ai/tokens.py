@@ -52,4 +52,4 @@ def cut_to_tokens(text: str, tokens: int, *, mark: str = "") -> str:
 
 
 def _size(text: str) -> int:
-    return len(text.encode(errors="replace"))
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ..errors import AppError
-from ..models.retention import ApplyRetentionResponse, RemovedRows, UsersDueForRetention
+from ..models.retention import ApplyRetentionResponse, ListedUsers, RemovedRows
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -49,11 +49,9 @@ async def apply_retention(
         )
 
 
-async def _first_page(
-    persistence: Persistence, request: ApplyRetentionRequest
-) -> UsersDueForRetention:
+async def _first_page(persistence: Persistence, request: ApplyRetentionRequest) -> ListedUsers:
     if request.user_id is not None:
-        return UsersDueForRetention(users=[request.user_id])
+        return ListedUsers(users=[request.user_id])
     return await persistence.list_users_due_for_retention(project_id=request.project_id, place=None)
 
 

@@ -8,16 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -119,42 +110,37 @@ class _Tool(_Part):
         return self
 
 
-def _kind_of(part: Any) -> str | None:
+_KINDS: Final[dict[str, type[_Part]]] = {
+    **dict.fromkeys(("text", "reasoning"), _Text),
+    **dict.fromkeys(("file", "reasoning-file"), _File),
+    **dict.fromkeys(("tool", "dynamic-tool"), _Tool),
+    "source-url": _SourceUrl,
+    "source-document": _SourceDocument,
+    "step-start": _StepStart,
+    "custom": _Custom,
+    "steering-message": _Steering,
+    "data": _Data,
+}
+
+
+def _model_of(part: Any) -> type[_Part] | None:
     kind = part.get("type") if isinstance(part, dict) else None
     if not isinstance(kind, str):
         return None
     prefix = kind.partition("-")[0]
-    return prefix if prefix in {"tool", "data"} else kind
-
-
-_ADAPTER: Final[TypeAdapter[Any]] = TypeAdapter(
-    Annotated[
-        Annotated[_Text, Tag("text")]
-        | Annotated[_Text, Tag("reasoning")]
-        | Annotated[_File, Tag("file")]
-        | Annotated[_File, Tag("reasoning-file")]
-        | Annotated[_SourceUrl, Tag("source-url")]
-        | Annotated[_SourceDocument, Tag("source-document")]
-        | Annotated[_StepStart, Tag("step-start")]
-        | Annotated[_Custom, Tag("custom")]
-        | Annotated[_Steering, Tag("steering-message")]
-        | Annotated[_Data, Tag("data")]
-        | Annotated[_Tool, Tag("tool")]
-        | Annotated[_Tool, Tag("dynamic-tool")],
-        Discriminator(_kind_of),
-    ]
-)
+    return _KINDS.get(prefix if prefix in {"tool", "data"} else kind)
 
 
 def problem_of(part: Any) -> str | None:
     """Return what is wrong with a part, in a few words, or None."""
+    model = _model_of(part)
+    if model is None:
+        return "type: should be that of a part, such as text, file or data-name"
     try:
-        _ADAPTER.validate_python(part)
+        model.model_validate(part)
     except ValidationError as exc:
         error = exc.errors(include_url=False, include_input=False, include_context=False)[0]
-        if error["type"].startswith("union_tag"):
-            return "type: should be that of a part, such as text, file or data-name"
-        place = ".".join(str(step) for step in error["loc"][1:])
+        place = ".".join(map(str, error["loc"]))
         return f"{place or 'part'}: {error['msg'].removeprefix('Value error, ')}"
     return None
 

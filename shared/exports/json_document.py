@@ -116,17 +116,8 @@ def exported_source(row: ConversationExport) -> dict[str, Any]:
 
 def covered_message(row: MessageExport) -> dict[str, Any]:
     """Return a message as the checksum covers it."""
-    return {
-        "seq": row.seq,
-        "role": row.role,
-        "content": row.content,
-        "generated_code": row.generated_code,
-        "metadata": row.metadata,
-        "parts": row.parts,
-        "native": row.native,
-        "is_summary": row.is_summary,
-        "created_at": in_utc(row.created_at),
-    }
+    covered = {name: getattr(row, name) for name in COVERED_OF_MESSAGE}
+    return {**covered, "created_at": in_utc(row.created_at)}
 
 
 def beside_message(row: MessageExport) -> dict[str, Any]:

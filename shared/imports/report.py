@@ -71,7 +71,14 @@ class Report:
             self.taken.append(_json(TakenConversation(conversation_id=outcome.id, **kept)))
         elif outcome.known_id is not None and (outcome.appended or outcome.changed):
             self.messages += outcome.appended
-            self.updated.append(_json(_grown(read, outcome.known_id, outcome)))
+            grown = UpdatedConversation(
+                conversation_id=outcome.known_id,
+                source=read.source,
+                title=read.title,
+                messages=outcome.appended,
+                changed=outcome.changed,
+            )
+            self.updated.append(_json(grown))
         else:
             self._skip_known(read, outcome)
 
@@ -105,17 +112,6 @@ def _together(before: ImportOutcome, last: ImportOutcome) -> ImportOutcome:
             "appended": before.appended + last.appended,
             "changed": before.changed + last.changed,
         }
-    )
-
-
-def _grown(read: ReadConversation, known_id: UUID, outcome: ImportOutcome) -> UpdatedConversation:
-    assert read.source is not None  # noqa: S101 - for the type checker: it was stored
-    return UpdatedConversation(
-        conversation_id=known_id,
-        source=read.source,
-        title=read.title,
-        messages=outcome.appended,
-        changed=outcome.changed,
     )
 
 

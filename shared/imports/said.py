@@ -106,15 +106,16 @@ class Said:
     ) -> str:
         """Add a file; without an address it is named alone. Return what marks its place."""
         known = name[:MAX_NAME_CHARS] if isinstance(name, str) and name.strip() else None
+        mark = f"[{kind}: {known}]" if known else f"[{kind}]"
         if part := file_part(kind, known, media_type, url):
             self.add_part(part)
-            return f"[{kind}: {known}]" if known else f"[{kind}]"
+            return mark
         attachment = {"name": known or kind}
         if isinstance(media_type, str) and "/" in media_type:
             attachment["mediaType"] = media_type[:MAX_NAME_CHARS]
         if known is None or attachment not in self.attachments:
             self.attachments.append(attachment)
-        return f"[{kind}: {known}]" if known else f"[{kind}]"
+        return mark
 
     def add_file(self, title: object, content: str, *, language: str = "") -> None:
         """Add a file that the AI made: an artifact, a document of a canvas."""

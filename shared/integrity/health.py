@@ -69,8 +69,8 @@ class Health:
 class StoreHealth:
     """The deep health of a process: `read` says what is broken, or raises if every store is down.
 
-    The look is bounded, and so no proof: of each store a hundred conversations of the last hour at
-    most, and as many with a stuck turn.
+    The look is bounded, and so no proof: of each store two thousand messages of the last hour at
+    most, a hundred of their conversations, and as many with a stuck turn.
     """
 
     def __init__(self, stores: Mapping[str, Persistence]) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from .base import Envelope, Limit, Moment, PlainUuid, RequestBody
 
@@ -28,16 +28,12 @@ class RangeRequest(RequestBody):
 class ConversationAnalyticsRequest(RangeRequest):
     """Turns begun at `from` or later and before `to`, by the clock of `timeZone`."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "from": "2026-11-01T00:00:00Z",
-                "to": "2026-12-01T00:00:00Z",
-                "bucket": "day",
-                "timeZone": "Europe/Berlin",
-            }
-        }
-    )
+    EXAMPLE: ClassVar = {
+        "from": "2026-11-01T00:00:00Z",
+        "to": "2026-12-01T00:00:00Z",
+        "bucket": "day",
+        "timeZone": "Europe/Berlin",
+    }
 
     bucket: Bucket = "day"
     time_zone: Annotated[str, Field(max_length=64)] = Field(
@@ -134,11 +130,7 @@ class ConversationAnalyticsResponse(Envelope):
 class ProjectUsageRequest(RangeRequest):
     """A page of the project's users, by their ids: those behind `after`, 100 at most."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {"from": "2026-11-01T00:00:00Z", "to": "2026-12-01T00:00:00Z"}
-        }
-    )
+    EXAMPLE: ClassVar = {"from": "2026-11-01T00:00:00Z", "to": "2026-12-01T00:00:00Z"}
 
     after: PlainUuid | None = None
     limit: Limit = 100

@@ -80,6 +80,11 @@ def _in_utc(value: datetime) -> datetime:
         raise ValueError("is outside of the years 1 to 9999") from None
 
 
+def _with_example(schema: dict[str, Any], request: type[RequestBody]) -> None:
+    if request.EXAMPLE is not None:
+        schema["example"] = request.EXAMPLE
+
+
 PlainUuid = Annotated[UUID, BeforeValidator(_plain_uuid)]
 
 Title = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_not_blank)]
@@ -115,11 +120,16 @@ class RequestBody(Envelope):
     Of the list in the field `LAST_ALONE` all but the last item is skipped before it is parsed.
     """
 
+    EXAMPLE: ClassVar[dict[str, Any] | None] = None
     LAST_ALONE: ClassVar[str | None] = None
     TOO_LARGE_HINT: ClassVar[str | None] = None
 
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=False, extra="forbid", frozen=True
+        alias_generator=to_camel,
+        populate_by_name=False,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra=_with_example,
     )
 
 

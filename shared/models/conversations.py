@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import (
     AwareDatetime,
     BaseModel,
-    ConfigDict,
     Field,
     StrictBool,
     model_validator,
@@ -37,11 +36,7 @@ class LoadConversationRequest(RequestBody):
     everything in the order of writing.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {"conversationId": "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11", "limit": 20}
-        }
-    )
+    EXAMPLE: ClassVar = {"conversationId": "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11", "limit": 20}
 
     conversation_id: PlainUuid
     limit: Limit = 50
@@ -147,7 +142,7 @@ class ListConversationsResponse(Envelope):
 class CreateConversationRequest(RequestBody):
     """A new, empty conversation."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"title": "Plans"}})
+    EXAMPLE: ClassVar = {"title": "Plans"}
 
     title: Title = "New Chat"
     project_id: PlainUuid | None = None
@@ -160,7 +155,7 @@ class UpdateConversationRequest(RequestBody):
     `activeBranch` chooses the path through that branch, up to where it was written to last.
     """
 
-    model_config = ConfigDict(json_schema_extra={"example": {"title": "Better plans"}})
+    EXAMPLE: ClassVar = {"title": "Better plans"}
 
     title: Title | None = None
     archived: StrictBool | None = None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from .base import Envelope, PlainUuid, RequestBody
 from .retention import RemovedRows
@@ -14,7 +14,7 @@ from .retention import RemovedRows
 class EraseAccountRequest(RequestBody):
     """Whose conversations go for good. `confirm` says that it is meant."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"confirm": "erase"}})
+    EXAMPLE: ClassVar = {"confirm": "erase"}
 
     confirm: Literal["erase"] = Field(description="The word erase.")
     user_id: PlainUuid | None = None

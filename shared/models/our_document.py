@@ -16,7 +16,7 @@ from pydantic import (
     StrictStr,
 )
 
-from ..encoding.parts import problem_of
+from .parts import sound_part
 from .transfers import BranchExport
 
 
@@ -30,12 +30,6 @@ class OurNative(BaseModel):
     data: Any
 
 
-def _sound(part: dict[str, Any]) -> dict[str, Any]:
-    if (problem := problem_of(part)) is not None:
-        raise ValueError(problem)
-    return part
-
-
 class OurMessage(BaseModel):
     """A message of our own JSON; members beside these are not covered by its checksum."""
 
@@ -44,7 +38,7 @@ class OurMessage(BaseModel):
     content: StrictStr
     generated_code: StrictStr | None
     metadata: dict[str, Any]
-    parts: list[Annotated[dict[str, Any], AfterValidator(_sound)]]
+    parts: list[Annotated[dict[str, Any], AfterValidator(sound_part)]]
     native: OurNative | None
     is_summary: Annotated[bool, Field(strict=True)]
     created_at: datetime

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from ..encoding.parts import text_of
 from .base import Envelope, Metadata, Piece, PlainUuid, RequestBody, Row, Text
@@ -34,9 +34,7 @@ Sentence = Annotated[str, Field(min_length=1, max_length=1_000)]
 class BeginTurnRequest(MegaMindRequest):
     """A user's message, to be answered by the caller."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"userId": USER, "request": "What is on today?"}}
-    )
+    EXAMPLE: ClassVar = {"userId": USER, "request": "What is on today?"}
 
     user_id: PlainUuid
     persist_messages: Literal[True] = True
@@ -82,18 +80,14 @@ class WriteTurnRequest(RequestBody):
     part takes the place of the one with its `toolCallId`, or with its type and `id`.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "userId": USER,
-                "attempt": 1,
-                "offset": 0,
-                "version": 0,
-                "text": "Two meetings",
-                "parts": [CALL],
-            }
-        }
-    )
+    EXAMPLE: ClassVar = {
+        "userId": USER,
+        "attempt": 1,
+        "offset": 0,
+        "version": 0,
+        "text": "Two meetings",
+        "parts": [CALL],
+    }
 
     user_id: PlainUuid
     attempt: AttemptNumber
@@ -158,16 +152,12 @@ class _Ending(RequestBody):
 class CompleteTurnRequest(_Ending):
     """A reply, to be stored."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "userId": USER,
-                "attempt": 1,
-                "content": "Two meetings, at ten and at three.",
-                "usage": {"inputTokens": 250, "outputTokens": 12},
-            }
-        }
-    )
+    EXAMPLE: ClassVar = {
+        "userId": USER,
+        "attempt": 1,
+        "content": "Two meetings, at ten and at three.",
+        "usage": {"inputTokens": 250, "outputTokens": 12},
+    }
 
     files: Annotated[list[GivenFile], Field(max_length=1_000)] = Field(default_factory=list)
     intent: Word | None = None
@@ -192,15 +182,11 @@ class TurnFailure(RequestBody):
 class FailTurnRequest(_Ending):
     """A failure, to be stored as the reply, with the text so far."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "userId": USER,
-                "attempt": 1,
-                "error": {"type": "timeout", "message": "The AI took too long to answer."},
-            }
-        }
-    )
+    EXAMPLE: ClassVar = {
+        "userId": USER,
+        "attempt": 1,
+        "error": {"type": "timeout", "message": "The AI took too long to answer."},
+    }
 
     error: TurnFailure
 

@@ -15,7 +15,8 @@ MAX_PARTS: Final = 1000
 OF_A_USER: Final = ("text", "file", "data-")
 
 
-def _a_part(value: dict[str, Any]) -> dict[str, Any]:
+def sound_part(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a part; raise ValueError if it is none."""
     if (problem := problem_of(value)) is not None:
         raise ValueError(problem)
     return value
@@ -34,12 +35,12 @@ def _small_enough(parts: list[Part]) -> list[Part]:
 
 
 RequestParts = Annotated[
-    list[Annotated[dict[str, JsonValue], AfterValidator(_a_part), AfterValidator(_a_users)]],
+    list[Annotated[dict[str, JsonValue], AfterValidator(sound_part), AfterValidator(_a_users)]],
     Field(max_length=MAX_PARTS),
 ]
 
 ReplyParts = Annotated[
-    list[Annotated[dict[str, JsonValue], AfterValidator(_a_part)]],
+    list[Annotated[dict[str, JsonValue], AfterValidator(sound_part)]],
     Field(max_length=MAX_PARTS),
     AfterValidator(_small_enough),
 ]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic import AfterValidator, BaseModel, Field, StrictBool, model_validator
 
 from .base import Envelope, PlainUuid, RequestBody, Row, _not_blank
 
@@ -46,9 +46,7 @@ class ListRetentionPoliciesRequest(RequestBody):
 class SetRetentionPolicyRequest(RequestBody):
     """The policy of a user, of a project, or with neither of everybody. Null days are never."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"archiveAfterDays": 90, "deleteAfterDays": 365}}
-    )
+    EXAMPLE: ClassVar = {"archiveAfterDays": 90, "deleteAfterDays": 365}
 
     user_id: PlainUuid | None = None
     project_id: PlainUuid | None = None
@@ -88,14 +86,10 @@ class ListLegalHoldsRequest(RequestBody):
 class PlaceLegalHoldRequest(RequestBody):
     """What must not be removed: all of a user's, or one conversation; and why, without content."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "userId": "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11",
-                "reason": "Case 2026-17",
-            }
-        }
-    )
+    EXAMPLE: ClassVar = {
+        "userId": "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11",
+        "reason": "Case 2026-17",
+    }
 
     reason: Reason
     user_id: PlainUuid | None = None
@@ -117,7 +111,7 @@ class LegalHoldsResponse(Envelope):
 class ApplyRetentionRequest(RequestBody):
     """Whether to count alone, how many conversations at most, and of whom."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"dryRun": True}})
+    EXAMPLE: ClassVar = {"dryRun": True}
 
     dry_run: StrictBool = True
     most: Annotated[int, Field(ge=1, le=5000, strict=True)] = 500
@@ -132,17 +126,11 @@ class RetentionPlace(BaseModel):
     after_id: UUID
 
 
-class UsersDueForRetention(BaseModel):
-    """What list_users_due_for_retention answers: who is due, and the next page's place if any."""
+class ListedUsers(BaseModel):
+    """What a listing answers: whose turn it is, and the next page's place if there is one."""
 
     users: list[UUID]
     next: RetentionPlace | None = None
-
-
-class UsersWithRemovals(BaseModel):
-    """What list_removals answers."""
-
-    users: list[UUID]
 
 
 class RemovedRows(Envelope):

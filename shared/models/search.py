@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 from uuid import UUID
 
 from pydantic import (
     AwareDatetime,
     BaseModel,
-    ConfigDict,
     Field,
     StrictBool,
     model_validator,
@@ -28,7 +27,7 @@ from .rows import Role
 class SearchMessagesRequest(RequestBody):
     """What to look for, and where: `from` is the first moment that counts, `to` the first after."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"q": '"read a file" python -pandas'}})
+    EXAMPLE: ClassVar = {"q": '"read a file" python -pandas'}
 
     q: Annotated[str, Field(min_length=1, max_length=1000)]
     conversation_id: PlainUuid | None = None
@@ -121,9 +120,3 @@ class IndexStep(BaseModel):
 
     indexed: int
     more: bool
-
-
-class UsersToIndex(BaseModel):
-    """What list_users_to_index answers."""
-
-    users: list[UUID]

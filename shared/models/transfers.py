@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import (
@@ -46,14 +46,10 @@ JsonParts = Annotated[list[Part], BeforeValidator(_json_text)]
 class ExportConversationRequest(RequestBody):
     """Which conversation, and as what."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "conversationId": "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11",
-                "format": "markdown",
-            }
-        }
-    )
+    EXAMPLE: ClassVar = {
+        "conversationId": "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11",
+        "format": "markdown",
+    }
 
     conversation_id: PlainUuid
     format: ExportFormat = "json"
@@ -66,7 +62,7 @@ class ExportAccountRequest(RequestBody):
     `after` is the place that the part before names.
     """
 
-    model_config = ConfigDict(json_schema_extra={"example": {}})
+    EXAMPLE: ClassVar = {}
 
     user_id: PlainUuid | None = None
     after: PlainUuid | None = None

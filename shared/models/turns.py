@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import (
@@ -53,9 +53,7 @@ class MegaMindRequest(RequestBody):
     is to be answered once more, or its reply; the path goes on from there.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"request": "Write a Python function that adds two numbers"}}
-    )
+    EXAMPLE: ClassVar = {"request": "Write a Python function that adds two numbers"}
 
     request: Text = ""
     conversation_id: PlainUuid | None = None
@@ -157,9 +155,7 @@ class MegaMindResponse(Envelope):
 class CancelTurnRequest(RequestBody):
     """Which turn to stop."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"turnId": "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11"}}
-    )
+    EXAMPLE: ClassVar = {"turnId": "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11"}
 
     turn_id: PlainUuid
     user_id: PlainUuid | None = None

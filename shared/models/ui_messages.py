@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, Field, JsonValue, model_validator
 
 from .base import Envelope, Limit, PlainUuid, RequestBody, Seq
 from .conversations import OpenTurn, Page
@@ -51,21 +51,17 @@ class UiMessagesRequest(RequestBody):
         " messageId }) => ({ body: { id, message: messages.at(-1), trigger, messageId } })"
     )
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "id": "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11",
-                "messages": [
-                    {
-                        "id": "2Zb8tLw0QyX1aVfe",
-                        "role": "user",
-                        "parts": [{"type": "text", "text": "Hello"}],
-                    }
-                ],
-                "trigger": "submit-message",
+    EXAMPLE: ClassVar = {
+        "id": "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11",
+        "messages": [
+            {
+                "id": "2Zb8tLw0QyX1aVfe",
+                "role": "user",
+                "parts": [{"type": "text", "text": "Hello"}],
             }
-        }
-    )
+        ],
+        "trigger": "submit-message",
+    }
 
     id: ChatId
     messages: list[UiMessage] | None = Field(

@@ -10,6 +10,7 @@ from ..models.retention import (
     ApplyRetentionResponse,
     LegalHoldRow,
     LegalHoldsResponse,
+    ListedUsers,
     ListLegalHoldsRequest,
     ListRetentionPoliciesRequest,
     PlaceLegalHoldRequest,
@@ -17,8 +18,6 @@ from ..models.retention import (
     RetentionPoliciesResponse,
     RetentionPolicyRow,
     SetRetentionPolicyRequest,
-    UsersDueForRetention,
-    UsersWithRemovals,
 )
 from .calls import Calls
 
@@ -59,10 +58,10 @@ class RetentionCalls(Calls):
 
     async def list_users_due_for_retention(
         self, *, project_id: UUID | None, place: RetentionPlace | None
-    ) -> UsersDueForRetention:
+    ) -> ListedUsers:
         """List whose conversations a policy archives or deletes by now: the first page, or next."""
         return await self._call_with_retries(
-            UsersDueForRetention,
+            ListedUsers,
             "list_users_due_for_retention",
             project_id=project_id,
             after_updated_at=place and place.after_updated_at,
@@ -124,9 +123,9 @@ class RetentionCalls(Calls):
             requested_by=requested_by,
         )
 
-    async def list_removals(self) -> UsersWithRemovals:
+    async def list_removals(self) -> ListedUsers:
         """List whose deletions or erasure were begun and not ended."""
-        return await self._call_with_retries(UsersWithRemovals, "list_removals")
+        return await self._call_with_retries(ListedUsers, "list_removals")
 
     async def continue_removal(self, user_id: UUID) -> RemovalStep:
         """Go on with what of a user's is being deleted, for two seconds."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..models.retention import ListedUsers
 from ..models.search import (
     FoundMessages,
     IndexStep,
     SearchMessagesRequest,
     SearchPlace,
-    UsersToIndex,
 )
 from .calls import Calls
 from .replica import anything
@@ -53,6 +53,6 @@ class SearchCalls(Calls):
         """Take a step of a user's search index."""
         return await self._call(IndexStep, "index_messages", user_id=user_id)
 
-    async def list_users_to_index(self) -> UsersToIndex:
+    async def list_users_to_index(self) -> ListedUsers:
         """Read who has messages that are not in the search index yet."""
-        return await self._call_with_retries(UsersToIndex, "list_users_to_index")
+        return await self._call_with_retries(ListedUsers, "list_users_to_index")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ..models.turns import (
     CountedTokens,
@@ -16,69 +16,21 @@ from ..models.turns import (
 from .calls import Calls
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from uuid import UUID
 
     from ..auth.caller import Caller
-    from ..encoding.parts import Part
+    from ..models.turn_arguments import TurnBegin, TurnCompletion
     from ..models.turns import TurnExtension
 
 
 class TurnCalls(Calls):
     """Turns, from accept to reply."""
 
-    async def begin_turn(
-        self,
-        *,
-        user_id: UUID,
-        idempotency_key: str,
-        request_hash: str | None,
-        request: str,
-        message_id: UUID,
-        conversation_id: UUID | None,
-        project_id: UUID | None,
-        metadata: dict[str, Any],
-        parts: list[Part] | None = None,
-        native: dict[str, Any] | None = None,
-        lease_seconds: int,
-        history_tokens: int,
-        turns_per_minute: int | None = None,
-        turns_per_day: int | None = None,
-        tokens_per_day: int | None = None,
-        edits: UUID | None = None,
-        regenerates: UUID | None = None,
-        opens_conversation: bool = False,
-        known_from: int | None = None,
-        known_id: UUID | None = None,
-    ) -> TurnRecord:
-        """Commit the user's message and open its turn, or find what this key led to.
-
-        `message_id` becomes the row's id where the row is new. A turn that `regenerates` has no
-        row of its own: then it is the turn's. With `opens_conversation` `conversation_id` becomes
-        the conversation's, where nobody has it. Without `request_hash` the key is a known turn's.
-        """
-        return await self._call_with_retries(
-            TurnRecord,
-            "begin_turn",
-            user_id=user_id,
-            idempotency_key=idempotency_key,
-            request_hash=request_hash,
-            request=request,
-            message_id=message_id,
-            conversation_id=conversation_id,
-            project_id=project_id,
-            metadata=metadata,
-            **_beyond_text(parts, native),
-            lease_seconds=lease_seconds,
-            history_tokens=history_tokens,
-            turns_per_minute=turns_per_minute,
-            turns_per_day=turns_per_day,
-            tokens_per_day=tokens_per_day,
-            edits=edits,
-            regenerates=regenerates,
-            opens_conversation=opens_conversation,
-            known_from=known_from,
-            known_id=known_id,
-        )
+    async def begin_turn(self, **asked: Unpack[TurnBegin]) -> TurnRecord:
+        """Commit the user's message and open its turn, or find what this key led to."""
+        given = {**_given(asked), "request_hash": asked["request_hash"]}  # which has no default
+        return await self._call_with_retries(TurnRecord, "begin_turn", **given)
 
     async def count_unstored_turn(
         self,
@@ -173,42 +125,11 @@ class TurnCalls(Calls):
         """List the turns of all users whose lease is over, a thousand at most."""
         return await self._call_with_retries(ExpiredTurns, "list_expired_turns")
 
-    async def complete_turn(
-        self,
-        *,
-        user_id: UUID,
-        turn_id: UUID,
-        attempt: int,
-        message_id: UUID,
-        status: str,
-        content: str,
-        generated_code: str | None,
-        metadata: dict[str, Any],
-        error: dict[str, Any] | None,
-        tokens: int,
-        parts: list[Part] | None = None,
-        native: dict[str, Any] | None = None,
-    ) -> TurnRecord:
+    async def complete_turn(self, **done: Unpack[TurnCompletion]) -> TurnRecord:
         """Commit the reply and close the turn; outcome `superseded` where another worker has it."""
-        return await self._call(
-            TurnRecord,
-            "complete_turn",
-            is_urgent=True,
-            user_id=user_id,
-            turn_id=turn_id,
-            attempt=attempt,
-            message_id=message_id,
-            status=status,
-            content=content,
-            generated_code=generated_code,
-            metadata=metadata,
-            error=error,
-            tokens=tokens,
-            **_beyond_text(parts, native),
-        )
+        return await self._call(TurnRecord, "complete_turn", is_urgent=True, **_given(done))
 
 
-def _beyond_text(parts: list[Part] | None, native: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the arguments that a message has where it is more than text."""
-    given = {"parts": parts or None, "native": native}
-    return {name: value for name, value in given.items() if value is not None}
+def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what says nothing: the function has a default for it, and need not be sent it."""
+    return {name: value for name, value in arguments.items() if value not in (None, [])}

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from ..config import Settings
     from ..models.turns import MegaMindRequest, TurnRecord
+    from ..persistence import Persistence
     from .heartbeat import Heartbeat
     from .live_events import LiveEvents
     from .registry import TurnRegistry
     from .request import TurnRequest
-    from .store import TurnStore
     from .worker import TurnWorker
 
 log = structlog.get_logger(__name__)
@@ -52,7 +52,7 @@ class TurnStarter:
 
     def __init__(
         self,
-        store: TurnStore,
+        store: Persistence,
         registry: TurnRegistry,
         worker: TurnWorker,
         heartbeat: Heartbeat,

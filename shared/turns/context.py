@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from ..ai.protocol import HistoryMessage
+from ..ai.protocol import HISTORY, HistoryMessage
 from ..ai.tokens import cut_to_tokens
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class Context:
 
     def as_metadata(self) -> dict[str, Any]:
         """Return what the reply's metadata says of it."""
-        given = [row for row in self.history if not (row.is_summary or row.is_note)]
+        before = sum(row.is_summary or row.is_note for row in self.history[:2])
+        given = self.history[before:]
         return {
             "messages": len(given),
             "fromSeq": given[0].seq if given else None,
@@ -48,18 +49,15 @@ def given_context(
     rows: Sequence[Mapping[str, Any] | HistoryMessage], context: HistoryContext | None
 ) -> Context:
     """Return the context that the store's rows make."""
-    history = [
-        row if isinstance(row, HistoryMessage) else HistoryMessage.model_validate(row)
-        for row in rows
-    ]
+    history = HISTORY.validate_python(rows)
     if context is None:
         return Context(history, covers_to=0, omitted=0, shortened=0)
-    given = [
-        fitted(row, context.longest) if row.is_summary or not context.is_whole else row
-        for row in history
-    ]
+    # Of a history that is whole only the summary, which comes first, may be too long.
+    to_fit = min(context.covers_to, 1) if context.is_whole else len(history)
+    stored = history[:to_fit]
+    given = [fitted(row, context.longest) for row in stored] + history[to_fit:]
     shortened = sum(
-        new is not row and not row.is_summary for new, row in zip(given, history, strict=True)
+        new is not row and not row.is_summary for new, row in zip(given, stored, strict=False)
     )
     if context.omitted:
         given.insert(1 if context.covers_to else 0, _note_of(context.omitted))

@@ -15,9 +15,9 @@ from .failpoints import crash_point
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..persistence import Persistence
     from .registry import TurnRegistry
     from .running_turn import RunningTurn
-    from .store import TurnStore
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ class Heartbeat:
     """
 
     def __init__(
-        self, registry: TurnRegistry, store: TurnStore, *, lease_seconds: int, interval: float
+        self, registry: TurnRegistry, store: Persistence, *, lease_seconds: int, interval: float
     ) -> None:
         self._registry = registry
         self._store = store

@@ -16,11 +16,12 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from ..ai.protocol import HistoryMessage
+from ..ai.protocol import HISTORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..ai.protocol import HistoryMessage
     from ..models.context import HistoryContext
     from ..models.turns import TurnRecord
 
@@ -73,7 +74,7 @@ class Histories:
         context = record.context
         if context is None:
             return record
-        sent = [HistoryMessage.model_validate(row) for row in record.history]
+        sent = HISTORY.validate_python(record.history)
         summary = sent[:1] if context.covers_to else []
         messages = sent[len(summary) :]
         size = sum(map(_size_of, messages))

@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from ..encoding.parts import Part
     from ..models.context import HistoryContext
     from ..models.turns import DraftPart, ExtendedTurn, TurnRecord
+    from ..persistence import Persistence
     from .begin import TurnStarter
     from .live_events import LiveEvents
     from .reply import Reply
     from .request import TurnRequest
-    from .store import TurnStore
     from .summaries import Summaries
 
 log = structlog.get_logger(__name__)
@@ -61,7 +61,7 @@ class OutsideTurns:
 
     def __init__(
         self,
-        store: TurnStore,
+        store: Persistence,
         starter: TurnStarter,
         live_events: LiveEvents,
         summaries: Summaries,

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from ..config import Settings
     from ..models.rows import TurnRow
     from ..models.turns import MegaMindResponse, TurnRecord
+    from ..persistence import Persistence
     from .begin import TurnStarter
     from .follow import Place, TurnEvent
     from .outside import OutsideTurns
     from .registry import TurnRegistry
     from .request import TurnRequest
     from .running_turn import RunningTurn
-    from .store import TurnStore
     from .unstored import UnstoredRuns
 
 
@@ -45,7 +45,7 @@ class TurnRunner:
 
     def __init__(
         self,
-        store: TurnStore,
+        store: Persistence,
         registry: TurnRegistry,
         starter: TurnStarter,
         unstored: UnstoredRuns,

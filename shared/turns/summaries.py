@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..models.context import Unsummarised
     from ..models.rows import TurnRow
     from ..models.turns import TurnRecord
-    from .store import SummaryStore
+    from ..persistence import Persistence
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +61,7 @@ class Summaries:
 
     def __init__(
         self,
-        store: SummaryStore,
+        store: Persistence,
         summariser: Summariser,
         *,
         history_tokens: int,

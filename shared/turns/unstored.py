@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ..auth.caller import Caller
     from ..config import Settings
     from ..models.turns import CountedTurn, MegaMindRequest, MegaMindResponse
+    from ..persistence import Persistence
     from .registry import TurnRegistry
-    from .store import TurnStore
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +28,7 @@ class UnstoredRuns:
     """Runs that take up room, and count towards their user's limits, as turns do."""
 
     def __init__(
-        self, store: TurnStore, engine: Engine, registry: TurnRegistry, settings: Settings
+        self, store: Persistence, engine: Engine, registry: TurnRegistry, settings: Settings
     ) -> None:
         self._store = store
         self._engine = engine

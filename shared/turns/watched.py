@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..auth.caller import Caller
     from ..models.turns import TurnRecord
-    from .store import TurnStore
+    from ..persistence import Persistence
 
 POLL_SECONDS: Final = 0.25
 
@@ -22,7 +22,7 @@ POLL_SECONDS: Final = 0.25
 class WatchedTurn:
     """A turn as it was last read, with its draft. Only what is new is read, until it is settled."""
 
-    def __init__(self, store: TurnStore, record: TurnRecord) -> None:
+    def __init__(self, store: Persistence, record: TurnRecord) -> None:
         self.record = record
         self._store = store
         self._readers = 0
@@ -106,7 +106,7 @@ class WatchedTurn:
 class WatchedTurns:
     """The turns that are followed in this process and run in others."""
 
-    def __init__(self, store: TurnStore) -> None:
+    def __init__(self, store: Persistence) -> None:
         self._store = store
         self._watched: dict[UUID, WatchedTurn] = {}
         self._loading: dict[tuple[UUID, UUID], asyncio.Task[TurnRecord]] = {}

@@ -16,14 +16,14 @@ from .worker import TurnWorker
 if TYPE_CHECKING:
     from ..ai.protocol import Engine
     from ..config import Settings
+    from ..persistence import Persistence
     from ..shares import Places
     from .broadcaster import Broadcaster
-    from .store import TurnStore
     from .summaries import Summaries
 
 
 def build_runner(
-    store: TurnStore,
+    store: Persistence,
     engine: Engine,
     broadcaster: Broadcaster,
     summaries: Summaries,

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from ..ai.protocol import Engine, EngineResult
     from ..models.turns import TurnRecord
+    from ..persistence import Persistence
     from .engine_run import ReplyEvent
     from .live_events import LiveEvents
     from .reply import Reply
     from .running_turn import RunningTurn
-    from .store import TurnStore
     from .summaries import Summaries
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ class TurnWorker:
 
     def __init__(
         self,
-        store: TurnStore,
+        store: Persistence,
         engine: Engine,
         live_events: LiveEvents,
         summaries: Summaries,

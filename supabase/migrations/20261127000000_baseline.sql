@@ -2587,13 +2587,16 @@ revoke all on function public.complete_turn from public, anon, authenticated, se
 grant execute on function public.complete_turn to service_role;
 comment on function public.complete_turn is 'Commits the reply and closes the turn, for the attempt that holds it. Answers outcome completed or superseded. Raises PT404.';
 
-create function private.interrupt_turn(user_id uuid, turn_id uuid)
+create function private.interrupt_turn(
+    user_id uuid,
+    turn_id uuid,
+    conversation private.conversations default null
+)
 returns void
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_conversation private.conversations;
     v_turn public.turns;
     v_status text := 'interrupted';
     v_error jsonb := jsonb_build_object(
@@ -2605,9 +2608,11 @@ begin
     from public.turns as t
     where t.user_id = interrupt_turn.user_id and t.id = interrupt_turn.turn_id;
 
-    select c.* into strict v_conversation
-    from private.conversations as c
-    where c.user_id = interrupt_turn.user_id and c.id = v_turn.conversation_id;
+    if conversation.id is null then
+        select c.* into strict conversation
+        from private.conversations as c
+        where c.user_id = interrupt_turn.user_id and c.id = v_turn.conversation_id;
+    end if;
 
     if v_turn.cancel_requested_at is not null then
         v_status := 'cancelled';
@@ -2616,7 +2621,7 @@ begin
 
     perform private.settle_turn(
         user_id => interrupt_turn.user_id,
-        conversation => v_conversation,
+        conversation => conversation,
         turn_id => interrupt_turn.turn_id,
         attempt => v_turn.attempt,
         status => v_status,
@@ -2640,7 +2645,7 @@ end;
 $$;
 
 grant execute on function private.interrupt_turn to service_role;
-comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';
+comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply, on the active branch of the conversation as it is or as it is given.';
 
 -- Conversations whose items a framework adds itself, as they are. What it takes back stays, with a row
 -- of the system behind it that says so: `metadata.takesBack` has that message's id, or `all`.
@@ -5389,7 +5394,7 @@ begin
 
     if c_is_last and conversation.last_branch > 0
         and (
-            private.count_branches(user_id, conversation.id)
+            private.count_branches(user_id, conversation.id, v_last)
                 is distinct from conversation.last_branch
             or not conversation.active_branch
                 between 0 and conversation.last_branch
@@ -7344,10 +7349,9 @@ revoke all on function public.continue_removal from public, anon, authenticated,
 grant execute on function public.continue_removal to service_role;
 comment on function public.continue_removal is 'Goes on with what of a user''s is being deleted, an erasure included, for two seconds: {more}.';
 
--- What must hold of the stored rows after any run, as checks. Constraints keep most of it; a restore,
--- a dropped constraint or a hand that bypassed them is what is looked for. Each function here looks at
--- rows that are named to it, so that a check of everything goes in steps. Live events are not looked
--- at: they are Realtime's, which drops them after three days.
+-- Places: seq is 1, 2, 3 ... in each conversation, and created_at, the branches and the search's
+-- watermark agree with it. Each check is a line with what is wrong; below is how it is repaired, under
+-- the lock that repair_broken takes.
 
 create function private.branch_at(user_id uuid, conversation_id uuid, seq bigint)
 returns integer
@@ -7362,15 +7366,14 @@ $$;
 comment on function private.branch_at is 'The branch that a seq is in.';
 
 -- Each begins no earlier than the one before it and goes on from within its parent.
-create function private.count_branches(user_id uuid, conversation_id uuid)
+create function private.count_branches(user_id uuid, conversation_id uuid, last_seq bigint)
 returns integer
 language sql stable security invoker set search_path = ''
 as $$
     select case
         when coalesce(bool_and(
             b.branch = b.nth
-            and b.first_seq >= b.previous_seq
-            and b.first_seq <= b.last_seq + 1
+            and b.first_seq between b.previous_seq and count_branches.last_seq + 1
             and b.fork_seq >= coalesce(above.first_seq, 0)
             and b.fork_seq < coalesce(next.first_seq, 0)
         ), true) then count(b.branch)::integer
@@ -7378,12 +7381,7 @@ as $$
     from (
         select o.*,
                row_number() over numbers as nth,
-               lag(o.first_seq, 1, 0) over numbers as previous_seq,
-               (
-                   select c.last_seq
-                   from private.conversations as c
-                   where c.user_id = o.user_id and c.id = o.conversation_id
-               ) as last_seq
+               lag(o.first_seq, 1, 0) over numbers as previous_seq
         from public.branches as o
         where o.user_id = count_branches.user_id
           and o.conversation_id = count_branches.conversation_id
@@ -7399,613 +7397,92 @@ $$;
 
 comment on function private.count_branches is 'How many branches a conversation has beside 0; null where they are no tree.';
 
--- Where places begin is 1, or what an earlier step has ended with: that row is looked at again.
-create function private.find_broken_places(
-    conversation_ids uuid[],
-    starts_at bigint default null,
-    newest integer default null,
-    most integer default 20001
-)
+create function private.find_broken_conversations(ids uuid[])
 returns table (name text, user_id uuid, id uuid)
 language sql stable security invoker set search_path = ''
 as $$
-    with named as (
-        select c.id, c.user_id, c.last_seq, c.active_branch, c.last_branch,
-               coalesce(find_broken_places.starts_at, nullif(greatest(c.last_seq - newest, 0), 0))
-                   as starts_at,
+    select b.name, c.user_id, c.id
+    from (
+        select o.*,
                coalesce((
                    select max(m.seq)
                    from public.messages as m
-                   where m.user_id = c.user_id and m.conversation_id = c.id
+                   where m.user_id = o.user_id and m.conversation_id = o.id
                ), 0) as newest_seq
-        from private.conversations as c
-        where c.id = any (conversation_ids)
-    ),
-    chosen as (
-        select n.*,
-               coalesce((
-                   select w.indexed_seq
-                   from search.watermarks as w
-                   where w.user_id = n.user_id and w.conversation_id = n.id
-               ), n.newest_seq) as indexed_seq
-        from named as n
-    ),
-    placed as (
-        select c.user_id, c.id, m.id as message_id, m.seq, m.created_at, m.branch, c.last_branch,
-               case when c.starts_at is null then 1 else m.seq end as first_seq,
-               c.indexed_seq,
-               lag(m.seq) over places as previous_seq,
-               lag(m.created_at) over places as previous_created_at
-        from chosen as c
-        cross join lateral (
-            select o.id, o.seq, o.created_at, o.branch
-            from public.messages as o
-            where o.user_id = c.user_id and o.conversation_id = c.id
-              and (c.starts_at is null or o.seq >= c.starts_at)
-            order by o.seq
-            fetch first (most) rows with ties
-        ) as m
-        window places as (partition by c.id order by m.seq, m.created_at, m.id)
-    )
-    select 'seq_gap', p.user_id, p.id
-    from placed as p
-    where p.seq <> coalesce(p.previous_seq + 1, p.first_seq)
-      and p.seq is distinct from p.previous_seq
-    union
-    select 'seq_tie', p.user_id, p.id from placed as p where p.seq = p.previous_seq
-    union
-    select 'created_at_out_of_order', p.user_id, p.id
-    from placed as p
-    where p.created_at <= p.previous_created_at
-    union
-    select 'last_seq_wrong', c.user_id, c.id
-    from chosen as c
-    where c.last_seq <> c.newest_seq
-    union
-    select 'branch_wrong', c.user_id, c.id
-    from chosen as c
-    where not c.active_branch between 0 and c.last_branch
-       or c.last_branch <> coalesce(private.count_branches(c.user_id, c.id), -1)
-    union
-    select 'branch_wrong', p.user_id, p.id
-    from placed as p
-    where p.branch <> case
-        when p.last_branch = 0 then 0
-        else private.branch_at(p.user_id, p.id, p.seq)
-    end
-    union
-    -- What the watermark says is in the index, and isn't, or could come to be said of a message.
-    select 'watermark_too_high', c.user_id, c.id
-    from chosen as c
-    where find_broken_places.newest is null
-      and c.indexed_seq > c.newest_seq
-    union
-    select 'watermark_too_high', p.user_id, p.id
-    from placed as p
-    where find_broken_places.newest is null
-      and p.seq <= p.indexed_seq
-      and not exists (
-          select 1
-          from search.documents as d
-          where d.user_id = p.user_id and d.message_id = p.message_id
-      );
+        from private.conversations as o
+        where o.id = any (ids)
+    ) as c
+    cross join lateral (
+        values
+            ('last_seq_wrong', c.last_seq <> c.newest_seq),
+            ('branch_wrong',
+             not c.active_branch between 0 and c.last_branch
+             or private.count_branches(c.user_id, c.id, c.last_seq) is distinct from c.last_branch),
+            -- It could come to be said of a message that isn't in the index.
+            ('watermark_too_high', c.newest_seq < (
+                select w.indexed_seq
+                from search.watermarks as w
+                where w.user_id = c.user_id and w.conversation_id = c.id
+            ))
+    ) as b (name, is_broken)
+    where b.is_broken;
 $$;
 
-comment on function private.find_broken_places is 'What is broken of the places in these conversations: from a seq on, or among the newest messages, so many of each at most. Ids are those of conversations.';
+comment on function private.find_broken_conversations is 'What is broken of these conversations.';
 
--- What a row names is looked up by its id alone: it may stand under a wrong user.
-create function private.find_broken_messages(ids uuid[])
+-- A message's place is right if it is that after the one before it.
+create function private.find_broken_places(ids uuid[])
 returns table (name text, user_id uuid, id uuid)
 language sql stable security invoker set search_path = ''
 as $$
-    with seen as (
-        select m.id, m.user_id, m.conversation_id, m.turn_id,
-               m.parts = '[]' or private.parts_agree(m.content, m.metadata, m.parts) as is_agreed,
-               (
-                   select c.user_id from public.conversations as c where c.id = m.conversation_id
-               ) as owner_id,
-               (select t.id from public.turns as t where t.id = m.turn_id) as known_turn_id
-        from public.messages as m
-        where m.id = any (ids)
-    )
-    select 'row_of_another_owner', s.owner_id, s.conversation_id
-    from seen as s
-    where s.user_id <> s.owner_id
-    union
-    select 'conversation_missing', s.user_id, s.conversation_id
-    from seen as s
-    where s.owner_id is null
-    union
-    select 'message_of_unknown_turn', s.user_id, s.id
-    from seen as s
-    where s.turn_id is not null
-      and s.known_turn_id is null
-    union
-    -- What was imported has the content that it came with.
-    select 'content_not_of_parts', s.user_id, s.id
-    from seen as s
-    where s.turn_id is not null
-      and not s.is_agreed;
+    select distinct b.name, c.user_id, c.id
+    from public.messages as m
+    cross join lateral (
+        select o.*
+        from private.conversations as o
+        where o.user_id = m.user_id and o.id = m.conversation_id
+        limit 1 -- so that it is looked up, whatever the planner takes the table for
+    ) as c
+    left join lateral (
+        select o.seq, o.created_at
+        from public.messages as o
+        where o.user_id = m.user_id and o.conversation_id = m.conversation_id
+          and o.seq <= m.seq
+          and o.id <> m.id
+        order by o.seq desc
+        limit 1
+    ) as before on true
+    cross join lateral (
+        values
+            ('seq_gap',
+             m.seq <> coalesce(before.seq, 0) + 1 and m.seq is distinct from before.seq),
+            ('seq_tie', m.seq = before.seq),
+            ('created_at_out_of_order',
+             m.seq > before.seq and m.created_at <= before.created_at),
+            ('branch_wrong', m.branch <> case
+                when c.last_branch = 0 then 0
+                else private.branch_at(m.user_id, m.conversation_id, m.seq)
+            end),
+            ('watermark_too_high',
+             not exists (
+                 select 1
+                 from search.documents as d
+                 where d.user_id = m.user_id and d.message_id = m.id
+             )
+             and not exists (
+                 select 1
+                 from search.watermarks as w
+                 where w.user_id = m.user_id and w.conversation_id = m.conversation_id
+                   and w.indexed_seq < m.seq
+             ))
+    ) as b (name, is_broken)
+    where m.id = any (ids)
+      and b.is_broken;
 $$;
 
-comment on function private.find_broken_messages is 'What is broken of these messages: owners and missing conversations by the id of the conversation, else by the message''s.';
+comment on function private.find_broken_places is 'What is broken of these messages'' places. Ids are those of the conversations.';
 
--- Of a conversation that is being deleted, messages may be gone already.
-create function private.find_broken_turns(ids uuid[], lost_since timestamptz)
-returns table (name text, user_id uuid, id uuid)
-language sql stable security invoker set search_path = ''
-as $$
-    with seen as (
-        select t.*,
-               c.user_id as owner_id,
-               case
-                   when t.answers is null then (
-                       select m.id
-                       from public.messages as m
-                       where m.user_id = t.user_id and m.turn_id = t.id
-                         and m.role = 'user'
-                       limit 1
-                   )
-                   else (
-                       select m.id
-                       from public.messages as m
-                       where m.user_id = t.user_id and m.id = t.answers
-                         and m.conversation_id = t.conversation_id
-                         and m.role = 'user'
-                   )
-               end as request_id,
-               (
-                   select count(*)
-                   from public.messages as m
-                   where m.user_id = t.user_id and m.turn_id = t.id
-                     and m.role = 'assistant'
-               ) as replies,
-               (
-                   select o.id
-                   from public.turns as o
-                   where o.user_id = t.user_id
-                     and o.idempotency_key = t.idempotency_key
-                     and (o.started_at, o.id) < (t.started_at, t.id)
-                   limit 1
-               ) as same_key_id
-        from public.turns as t
-        left join public.conversations as c on c.id = t.conversation_id
-        where t.id = any (ids)
-          and c.deleting_since is null
-    )
-    select 'turn_without_message', s.user_id, s.id from seen as s where s.request_id is null
-    union
-    select 'settled_turn_without_reply', s.user_id, s.id
-    from seen as s
-    where s.status <> 'running'
-      and s.replies = 0
-    union
-    select 'turn_with_two_replies', s.user_id, s.id from seen as s where s.replies > 1
-    union
-    select 'key_used_twice', s.user_id, s.id from seen as s where s.same_key_id is not null
-    union
-    select 'turn_without_worker', s.user_id, s.id
-    from seen as s
-    where s.status = 'running'
-      and s.lease_expires_at < lost_since
-    union
-    select 'draft_left_behind', s.user_id, s.id
-    from seen as s
-    where s.status <> 'running'
-      and (s.draft <> '' or s.draft_parts <> '[]')
-    union
-    select 'row_of_another_owner', s.owner_id, s.conversation_id
-    from seen as s
-    where s.user_id <> s.owner_id
-    union
-    select 'conversation_missing', s.user_id, s.conversation_id
-    from seen as s
-    where s.owner_id is null;
-$$;
-
-comment on function private.find_broken_turns is 'What is broken of these turns: owners and missing conversations by the id of the conversation, else by the turn''s.';
-
--- A check of everything, in steps: a page of one table after the other, for two seconds a call.
-
--- In the order in which a repair works: owners and places come before replies, which are inserted where
--- those are right.
-create function private.list_checks()
-returns text[]
-language sql immutable security invoker set search_path = ''
-as $$
-    select array[
-        'turn_without_message', 'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
-        'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
-        'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
-        'branch_wrong', 'draft_left_behind', 'import_left_behind', 'summary_of_no_message',
-        'words_of_no_message', 'watermark_too_high', 'content_not_of_parts'
-    ];
-$$;
-
-comment on function private.list_checks is 'The names of all checks.';
-
--- A page ends where its conversations' messages are many; a long conversation is several pages.
-create function private.check_conversations(after_id uuid, starts_at bigint)
-returns jsonb
-language plpgsql stable security invoker set search_path = ''
-as $$
-declare
-    c_messages constant bigint := 20000;
-    v_ids uuid[] := array[after_id];
-    v_last uuid;
-    v_newest bigint;
-begin
-    if starts_at is null then
-        select coalesce(array_agg(w.id order by w.id), '{}') into v_ids
-        from (
-            select c.id, sum(c.last_seq) over (order by c.id) - c.last_seq as ahead
-            from (
-                select o.id, o.last_seq
-                from private.conversations as o
-                where o.id > after_id
-                order by o.id
-                limit 1000
-            ) as c
-        ) as w
-        where w.ahead < c_messages;
-    end if;
-    v_last := v_ids[cardinality(v_ids)];
-
-    select max(m.seq) into v_newest
-    from private.conversations as c
-    join public.messages as m on m.user_id = c.user_id and m.conversation_id = c.id
-    where c.id = v_last;
-
-    return jsonb_build_object(
-        'found', (
-            select coalesce(jsonb_agg(to_jsonb(b)), '[]')
-            from private.find_broken_places(v_ids, starts_at) as b
-        ),
-        'rows', cardinality(v_ids),
-        'id', v_last,
-        'seq', coalesce(starts_at, 1) + case
-            when v_newest > coalesce(starts_at, 1) + c_messages then c_messages
-        end
-    );
-end;
-$$;
-
-comment on function private.check_conversations is 'Checks the places in the conversations that follow one, or from a seq on in one that is long: {found, rows, id, seq}, the last two where the next page begins.';
-
-create function private.check_rows(stage text, after_id uuid, lost_since timestamptz)
-returns jsonb
-language plpgsql stable security invoker set search_path = ''
-as $$
-declare
-    c_rows constant integer := 2000;
-    v_ids uuid[];
-    v_found jsonb;
-begin
-    case stage
-        when 'messages' then
-            v_ids := array(
-                select m.id from public.messages as m where m.id > after_id order by m.id limit c_rows
-            );
-            select jsonb_agg(to_jsonb(b)) into v_found from private.find_broken_messages(v_ids) as b;
-
-        when 'turns' then
-            v_ids := array(
-                select t.id from public.turns as t where t.id > after_id order by t.id limit c_rows
-            );
-            select jsonb_agg(to_jsonb(b)) into v_found
-            from private.find_broken_turns(v_ids, lost_since) as b;
-
-        when 'summaries' then
-            v_ids := array(
-                select s.id from public.summaries as s where s.id > after_id order by s.id limit c_rows
-            );
-            select jsonb_agg(jsonb_build_object(
-                'name', 'summary_of_no_message', 'user_id', s.user_id, 'id', s.id
-            ))
-            into v_found
-            from public.summaries as s
-            where s.id = any (v_ids)
-              and not exists (
-                  select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
-              );
-
-        when 'words' then
-            v_ids := array(
-                select distinct d.message_id
-                from (
-                    select o.message_id
-                    from search.documents as o
-                    where o.message_id > after_id
-                    order by o.message_id
-                    fetch first c_rows rows with ties
-                ) as d
-                order by d.message_id
-            );
-            select jsonb_agg(distinct jsonb_build_object(
-                'name', 'words_of_no_message', 'user_id', d.user_id, 'id', d.message_id
-            ))
-            into v_found
-            from search.documents as d
-            where d.message_id = any (v_ids)
-              and not exists (
-                  select 1
-                  from public.messages as m
-                  where m.user_id = d.user_id and m.id = d.message_id
-              );
-
-        when 'imports' then
-            select jsonb_agg(jsonb_build_object(
-                'name', 'import_left_behind', 'user_id', i.user_id, 'id', i.import_id
-            ))
-            into v_found
-            from (
-                select p.user_id, p.import_id
-                from private.import_parts as p
-                group by p.user_id, p.import_id
-                having max(p.taken_at) < now() - interval '1 hour'
-                limit c_rows
-            ) as i;
-    end case;
-
-    return jsonb_build_object(
-        'found', coalesce(v_found, '[]'),
-        'rows', coalesce(cardinality(v_ids), 0),
-        'id', case when cardinality(v_ids) > 0 then v_ids[cardinality(v_ids)] end
-    );
-end;
-$$;
-
-comment on function private.check_rows is 'Checks the rows of a table that follow one: {found, rows, id}, the last where the next page begins.';
-
--- What was written of late, and no more than a few thousand rows of it: no proof, but cheap.
-create function private.check_newest(since timestamptz, lost_since timestamptz)
-returns jsonb
-language sql stable security invoker set search_path = ''
-as $$
-    with written as materialized (
-        select m.id, m.conversation_id, m.turn_id, m.created_at
-        from public.messages as m
-        where (m.created_at at time zone 'utc') between (since at time zone 'utc') and 'infinity'
-    ),
-    newest as (
-        select w.conversation_id as id
-        from written as w
-        group by w.conversation_id
-        order by max(w.created_at) desc
-        limit 100
-    ),
-    latest as (
-        select w.id, w.turn_id from written as w order by w.created_at desc limit 2000
-    ),
-    stuck as (
-        select t.id, t.conversation_id
-        from public.turns as t
-        where t.status = 'running'
-          and t.lease_expires_at < lost_since
-        limit 100
-    ),
-    broken as (
-        select *
-        from private.find_broken_places(
-            array(select id from newest union select conversation_id from stuck), newest => 200
-        )
-        union
-        select * from private.find_broken_messages(array(select id from latest))
-        union
-        select *
-        from private.find_broken_turns(
-            array(
-                select turn_id from latest where turn_id is not null union select id from stuck
-            ),
-            lost_since
-        )
-    )
-    select jsonb_build_object(
-        'found', (select coalesce(jsonb_agg(to_jsonb(b)), '[]') from broken as b),
-        'rows', (select count(*) from latest)
-    );
-$$;
-
-comment on function private.check_newest is 'Checks the hundred newest conversations with a message from a moment on, of each its newest messages, and a hundred turns that lost their worker: {found, rows}.';
-
--- A listing: it reads over all users, and repair_invariants then writes for one. Runs as its owner,
--- because nobody is granted the search index, which holds content too.
-create function public.check_invariants(
-    grace_seconds integer default 120,
-    since timestamptz default null,
-    after jsonb default null
-)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-set jit = off -- compiling takes longer than most of these queries
-as $$
-declare
-    c_stages constant text[] := array[
-        'conversations', 'messages', 'turns', 'summaries', 'words', 'imports'
-    ];
-    c_first constant uuid := '00000000-0000-0000-0000-000000000000';
-    v_lost_since constant timestamptz := now() - make_interval(secs => grace_seconds);
-    v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
-    v_stage text := coalesce(after ->> 'stage', c_stages[1]);
-    v_id uuid := coalesce((after ->> 'id')::uuid, c_first);
-    v_seq bigint := (after ->> 'seq')::bigint;
-    v_page jsonb;
-    v_found jsonb := '[]';
-    v_rows bigint := 0;
-begin
-    if since is not null then
-        v_page := private.check_newest(since, v_lost_since);
-        v_found := v_page -> 'found';
-        v_rows := v_page -> 'rows';
-        v_stage := null;
-    end if;
-
-    while v_stage is not null loop
-        v_page := case v_stage
-            when 'conversations' then private.check_conversations(v_id, v_seq)
-            else private.check_rows(v_stage, v_id, v_lost_since)
-        end;
-        v_found := v_found || (v_page -> 'found');
-        v_rows := v_rows + (v_page ->> 'rows')::bigint;
-        v_id := v_page ->> 'id';
-        v_seq := v_page ->> 'seq';
-
-        if v_id is null then
-            v_stage := c_stages[array_position(c_stages, v_stage) + 1];
-            v_id := c_first;
-        end if;
-        exit when clock_timestamp() > v_until or jsonb_array_length(v_found) > 10000;
-    end loop;
-
-    return jsonb_build_object(
-        'checks', to_jsonb(private.list_checks()),
-        'broken', (
-            select coalesce(jsonb_agg(b.row), '[]')
-            from (
-                select distinct f.row
-                from jsonb_array_elements(v_found) as f (row)
-                where f.row -> 'user_id' <> 'null'
-            ) as b
-        ),
-        'rows', v_rows,
-        'next', case when v_stage is not null then
-            jsonb_build_object('stage', v_stage, 'id', v_id, 'seq', v_seq)
-        end
-    );
-end;
-$$;
-
-revoke all on function public.check_invariants from public, anon, authenticated, service_role;
-grant execute on function public.check_invariants to service_role;
-comment on function public.check_invariants is 'A step of a check of everything: {checks: the names of all, broken: [{name, user_id, id}], rows looked at, next: the after of the next step, or null}. The id is that of a conversation for places, owners and missing ones, else of the row. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is one cheap step, and looks only where check_newest says.';
-
--- What a repair does about branches. Granted to nobody: repair_invariants alone calls it.
-
--- Where no tree can be made of the branches, all messages are on one path, in the order of writing.
-create function private.mend_branches(user_id uuid, conversation_id uuid)
-returns boolean
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_count integer;
-begin
-    if not private.lock_conversation(user_id, conversation_id) then
-        return false;
-    end if;
-
-    v_count := private.count_branches(user_id, conversation_id);
-    if v_count is null then
-        delete from public.branches as b
-        where b.user_id = mend_branches.user_id
-          and b.conversation_id = mend_branches.conversation_id;
-        v_count := 0;
-    end if;
-
-    update private.conversations as c
-    set last_branch = v_count,
-        active_branch = case
-            when c.active_branch between 0 and v_count then c.active_branch
-            else v_count
-        end
-    where c.user_id = mend_branches.user_id and c.id = mend_branches.conversation_id;
-
-    update public.messages as m
-    set branch = private.branch_at(m.user_id, m.conversation_id, m.seq)
-    where m.user_id = mend_branches.user_id and m.conversation_id = mend_branches.conversation_id
-      and (v_count > 0 or m.branch <> 0)
-      and m.branch <> private.branch_at(m.user_id, m.conversation_id, m.seq);
-
-    return true;
-end;
-$$;
-
-comment on function private.mend_branches is 'Gives a conversation''s messages the branches that their places are in, and the conversation their number.';
-
--- A reply is written to the active branch: where that is another path, to one of its own meanwhile.
-create function private.interrupt_beside(user_id uuid, turn public.turns)
-returns void
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_request constant public.messages := private.message_of_turn(user_id, turn);
-    v_conversation private.conversations;
-    v_is_elsewhere boolean;
-begin
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = interrupt_beside.user_id and c.id = turn.conversation_id;
-
-    v_is_elsewhere := not v_request.seq
-        <@ private.path_to(user_id, v_conversation, v_conversation.active_branch);
-
-    if v_is_elsewhere then
-        perform private.begin_branch(
-            user_id, turn.conversation_id, v_request.branch, v_request.seq,
-            v_conversation.last_seq + 1
-        );
-    end if;
-
-    perform private.interrupt_turn(user_id, turn.id);
-
-    if v_is_elsewhere then
-        update private.conversations as c
-        set active_branch = v_conversation.active_branch
-        where c.user_id = interrupt_beside.user_id and c.id = turn.conversation_id;
-    end if;
-end;
-$$;
-
-comment on function private.interrupt_beside is 'Interrupts a turn so that its reply is on a path with its message, whichever path is active.';
-
--- The parts of a repair. Each looks again under the lock of the conversation, and says whether it
--- changed anything. Granted to nobody: repair_invariants alone calls them, as its owner.
-create function private.lock_conversation(user_id uuid, conversation_id uuid)
-returns boolean
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-begin
-    perform 1
-    from public.conversations as c
-    where c.user_id = lock_conversation.user_id and c.id = lock_conversation.conversation_id
-    for update;
-
-    return found;
-end;
-$$;
-
-comment on function private.lock_conversation is 'Waits until nobody else writes to a conversation; false where there is none.';
-
-create function private.recount_conversation(user_id uuid, conversation_id uuid)
-returns boolean
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-begin
-    if not private.lock_conversation(user_id, conversation_id) then
-        return false;
-    end if;
-
-    -- The next message takes its place from these two.
-    update public.conversations as c
-    set last_seq = coalesce(newest.seq, 0),
-        updated_at = greatest(c.updated_at, newest.created_at)
-    from (
-        select max(m.seq) as seq, max(m.created_at) as created_at
-        from public.messages as m
-        where m.user_id = recount_conversation.user_id
-          and m.conversation_id = recount_conversation.conversation_id
-    ) as newest
-    where c.user_id = recount_conversation.user_id and c.id = recount_conversation.conversation_id;
-
-    return true;
-end;
-$$;
-
-comment on function private.recount_conversation is 'Sets a conversation''s last_seq to that of its newest message, and its last activity no earlier.';
-
+-- Repairs seq_gap, seq_tie, created_at_out_of_order.
 create function private.renumber_conversation(user_id uuid, conversation_id uuid)
 returns boolean
 language plpgsql volatile security invoker set search_path = ''
@@ -8014,10 +7491,6 @@ as $$
 declare
     v_above bigint;
 begin
-    if not private.lock_conversation(user_id, conversation_id) then
-        return false;
-    end if;
-
     -- Branches keep what they have: places are counted below their ends.
     update public.branches as b
     set fork_seq = counted.forked,
@@ -8070,13 +7543,127 @@ begin
       and m.conversation_id = renumber_conversation.conversation_id
       and m.seq > v_above;
 
-    perform private.recount_conversation(user_id, conversation_id);
-    return private.mend_branches(user_id, conversation_id);
+    return private.recount_conversation(user_id, conversation_id);
 end;
 $$;
 
 comment on function private.renumber_conversation is 'Numbers a conversation''s messages 1, 2, 3 ... by seq, then created_at, then id, and makes created_at grow with it.';
 
+-- Repairs last_seq_wrong, branch_wrong. Where no tree can be made of the branches, all messages are on
+-- one path, in the order of writing.
+create function private.recount_conversation(user_id uuid, conversation_id uuid)
+returns boolean
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_newest record;
+    v_branches integer;
+begin
+    select coalesce(max(m.seq), 0) as seq, max(m.created_at) as created_at into v_newest
+    from public.messages as m
+    where m.user_id = recount_conversation.user_id
+      and m.conversation_id = recount_conversation.conversation_id;
+
+    v_branches := private.count_branches(user_id, conversation_id, v_newest.seq);
+    if v_branches is null then
+        delete from public.branches as b
+        where b.user_id = recount_conversation.user_id
+          and b.conversation_id = recount_conversation.conversation_id;
+        v_branches := 0;
+    end if;
+
+    update public.messages as m
+    set branch = private.branch_at(m.user_id, m.conversation_id, m.seq)
+    where m.user_id = recount_conversation.user_id
+      and m.conversation_id = recount_conversation.conversation_id
+      and (v_branches > 0 or m.branch <> 0)
+      and m.branch <> private.branch_at(m.user_id, m.conversation_id, m.seq);
+
+    -- The next message takes its place from these.
+    update public.conversations as c
+    set last_seq = v_newest.seq,
+        updated_at = greatest(c.updated_at, v_newest.created_at),
+        last_branch = v_branches,
+        active_branch = case
+            when c.active_branch between 0 and v_branches then c.active_branch
+            else v_branches
+        end
+    where c.user_id = recount_conversation.user_id and c.id = recount_conversation.conversation_id;
+
+    return found;
+end;
+$$;
+
+comment on function private.recount_conversation is 'Sets what a conversation says of its newest message and of its branches, and gives its messages the branches that their places are in.';
+
+-- Repairs watermark_too_high: below the first message that is not in the index; what is there beyond
+-- stays as it is.
+create function private.lower_watermark(user_id uuid, conversation_id uuid)
+returns boolean
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    insert into search.watermarks as w (user_id, conversation_id, indexed_seq)
+    select c.user_id, c.id,
+           coalesce(
+               min(m.seq) filter (
+                   where not exists (
+                       select 1
+                       from search.documents as d
+                       where d.user_id = m.user_id and d.message_id = m.id
+                   )
+               ) - 1,
+               max(m.seq),
+               0
+           )
+    from public.conversations as c
+    left join public.messages as m on m.user_id = c.user_id and m.conversation_id = c.id
+    where c.user_id = lower_watermark.user_id and c.id = lower_watermark.conversation_id
+    group by c.user_id, c.id
+    on conflict on constraint watermarks_pkey do update
+    set indexed_seq = least(w.indexed_seq, excluded.indexed_seq);
+
+    return found;
+end;
+$$;
+
+comment on function private.lower_watermark is 'Puts a conversation''s watermark below what is not in the search index, so that it is indexed next.';
+
+-- What a message belongs to: a conversation of its owner's, the turn that it names, and the parts that
+-- its content is of. Whatever it names is looked up by its id alone: it may stand under a wrong user.
+
+create function private.find_broken_messages(ids uuid[])
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
+as $$
+    select distinct b.name, b.user_id, b.id
+    from public.messages as m
+    left join lateral (
+        select c.user_id from public.conversations as c where c.id = m.conversation_id limit 1
+    ) as owner on true
+    cross join lateral (
+        values
+            ('row_of_another_owner', owner.user_id, m.conversation_id, m.user_id <> owner.user_id),
+            ('conversation_missing', m.user_id, m.conversation_id, owner.user_id is null),
+            ('message_of_unknown_turn', m.user_id, m.id,
+             m.turn_id is not null
+             and not exists (select 1 from public.turns as t where t.id = m.turn_id)),
+            -- What was imported has the content that it came with.
+            ('content_not_of_parts', m.user_id, m.id,
+             m.turn_id is not null
+             and m.parts <> '[]'
+             and not private.parts_agree(m.content, m.metadata, m.parts))
+    ) as b (name, user_id, id, is_broken)
+    where m.id = any (ids)
+      and b.is_broken;
+$$;
+
+comment on function private.find_broken_messages is 'What is broken of these messages: owners and missing conversations by the id of the conversation, else by the message''s.';
+
+-- Repairs conversation_missing. Rows of an account that is gone belong to nobody who could be shown
+-- them.
 create function private.recover_conversation(user_id uuid, conversation_id uuid)
 returns boolean
 language plpgsql volatile security invoker set search_path = ''
@@ -8085,7 +7672,6 @@ as $$
 declare
     v_id uuid := recover_conversation.conversation_id;
 begin
-    -- Rows of an account that is gone belong to nobody who could be shown them.
     if not exists (select 1 from auth.users as u where u.id = recover_conversation.user_id) then
         return false;
     end if;
@@ -8131,24 +7717,19 @@ begin
           and s.conversation_id = recover_conversation.conversation_id;
     end if;
 
-    perform private.recount_conversation(user_id, v_id);
-    return private.mend_branches(user_id, v_id);
+    return private.recount_conversation(user_id, v_id);
 end;
 $$;
 
 comment on function private.recover_conversation is 'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
 
--- In one statement, since a message names its turn by its user too.
+-- Repairs row_of_another_owner. In one statement, since a message names its turn by its user too.
 create function private.give_to_owner(user_id uuid, conversation_id uuid)
 returns boolean
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    if not private.lock_conversation(user_id, conversation_id) then
-        return false;
-    end if;
-
     with given as (
         update public.turns as t
         set user_id = give_to_owner.user_id,
@@ -8182,33 +7763,92 @@ $$;
 
 comment on function private.give_to_owner is 'Makes all that is in a user''s conversation the user''s own.';
 
-create function private.drop_second_replies(user_id uuid, turn_id uuid)
-returns boolean
-language plpgsql volatile security invoker set search_path = ''
+-- Turns, which have one message and, once they are settled, one reply; and what is left behind by what
+-- is gone.
+
+-- Of a conversation that is being deleted, messages may be gone already.
+create function private.find_broken_turns(ids uuid[], lost_since timestamptz)
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
-begin
-    perform private.lock_conversation(t.user_id, t.conversation_id)
+    select distinct b.name, b.user_id, b.id
     from public.turns as t
-    where t.user_id = drop_second_replies.user_id and t.id = drop_second_replies.turn_id;
-
-    update public.messages as m
-    set turn_id = null
-    where m.user_id = drop_second_replies.user_id and m.turn_id = drop_second_replies.turn_id
-      and m.role = 'assistant'
-      and m.seq > (
-          select min(o.seq)
-          from public.messages as o
-          where o.user_id = m.user_id and o.turn_id = m.turn_id
-            and o.role = 'assistant'
-      );
-
-    return found;
-end;
+    left join lateral (
+        select c.user_id, c.deleting_since
+        from public.conversations as c
+        where c.id = t.conversation_id
+        limit 1
+    ) as owner on true
+    cross join lateral (
+        select count(*) filter (where m.role = 'user') as requests,
+               count(*) filter (where m.role = 'assistant') as replies
+        from public.messages as m
+        where m.user_id = t.user_id and m.turn_id = t.id
+    ) as own
+    cross join lateral (
+        values
+            ('row_of_another_owner', owner.user_id, t.conversation_id, t.user_id <> owner.user_id),
+            ('conversation_missing', t.user_id, t.conversation_id, owner.user_id is null),
+            ('turn_without_message', t.user_id, t.id, case
+                when t.answers is null then own.requests = 0
+                else not exists (
+                    select 1
+                    from public.messages as m
+                    where m.user_id = t.user_id and m.id = t.answers
+                      and m.conversation_id = t.conversation_id
+                      and m.role = 'user'
+                )
+            end),
+            ('settled_turn_without_reply', t.user_id, t.id,
+             t.status <> 'running' and own.replies = 0),
+            ('turn_with_two_replies', t.user_id, t.id, own.replies > 1),
+            ('turn_without_worker', t.user_id, t.id,
+             t.status = 'running' and t.lease_expires_at < lost_since),
+            ('draft_left_behind', t.user_id, t.id,
+             t.status <> 'running' and (t.draft <> '' or t.draft_parts <> '[]')),
+            ('key_used_twice', t.user_id, t.id, exists (
+                select 1
+                from public.turns as o
+                where o.user_id = t.user_id
+                  and o.idempotency_key = t.idempotency_key
+                  and (o.started_at, o.id) < (t.started_at, t.id)
+            ))
+    ) as b (name, user_id, id, is_broken)
+    where t.id = any (ids)
+      and owner.deleting_since is null
+      and b.is_broken;
 $$;
 
-comment on function private.drop_second_replies is 'Leaves a turn its first reply; the others stay as messages outside of any turn.';
+comment on function private.find_broken_turns is 'What is broken of these turns: owners and missing conversations by the id of the conversation, else by the turn''s.';
 
+create function private.find_left_behind(ids uuid[])
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
+as $$
+    select 'summary_of_no_message', s.user_id, s.id
+    from public.summaries as s
+    where s.id = any (ids)
+      and not exists (
+          select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
+      )
+    union
+    select 'words_of_no_message', d.user_id, d.message_id
+    from search.documents as d
+    where d.message_id = any (ids)
+      and not exists (
+          select 1 from public.messages as m where m.user_id = d.user_id and m.id = d.message_id
+      )
+    union
+    select 'import_left_behind', p.user_id, p.import_id
+    from private.import_parts as p
+    where p.import_id = any (ids)
+    group by p.user_id, p.import_id
+    having max(p.taken_at) < now() - interval '1 hour';
+$$;
+
+comment on function private.find_left_behind is 'Summaries and words of messages that are gone, and imports that nobody goes on with, of these.';
+
+-- Repairs settled_turn_without_reply, turn_without_worker. A turn with a lease has a worker.
 create function private.settle_by_reply(user_id uuid, turn_id uuid)
 returns boolean
 language plpgsql volatile security invoker set search_path = ''
@@ -8216,196 +7856,327 @@ as $$
 #variable_conflict use_column
 declare
     v_turn public.turns;
-    v_reply public.messages;
+    v_conversation private.conversations;
+    v_request public.messages;
 begin
     select t.* into v_turn
     from public.turns as t
-    where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id;
-
-    -- Without a conversation there is no place for a reply.
-    if not private.lock_conversation(user_id, v_turn.conversation_id) then
-        return false;
-    end if;
-
-    select t.* into v_turn
-    from public.turns as t
     where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id
+      and (t.status <> 'running' or t.lease_expires_at <= clock_timestamp())
     for update;
-
-    -- A turn with a lease has a worker.
-    if v_turn.status = 'running' and v_turn.lease_expires_at > clock_timestamp() then
-        return false;
-    end if;
-
-    select m.* into v_reply
-    from public.messages as m
-    where m.user_id = settle_by_reply.user_id and m.turn_id = settle_by_reply.turn_id
-      and m.role = 'assistant'
-    order by m.seq
-    limit 1;
-
-    if not found then
-        -- Only a running turn can be interrupted, and a conversation has one of them: one that was
-        -- settled and lost its reply waits for that one, and runs for this moment.
-        if exists (
-            select 1
-            from public.turns as t
-            where t.user_id = settle_by_reply.user_id
-              and t.conversation_id = v_turn.conversation_id
-              and t.id <> settle_by_reply.turn_id
-              and t.status = 'running'
-        ) then
-            return false;
-        end if;
-
-        update public.turns as t
-        set status = 'running',
-            finished_at = null
-        where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id
-          and t.status <> 'running';
-
-        perform private.interrupt_beside(user_id, v_turn);
-        return true;
-    end if;
 
     update public.turns as t
     set status = case
             when t.status <> 'running' then t.status
-            when v_reply.metadata ->> 'success' = 'true' then 'completed'
+            when m.metadata ->> 'success' = 'true' then 'completed'
             else 'interrupted'
         end,
         draft = '',
         draft_parts = '[]',
-        finished_at = coalesce(t.finished_at, v_reply.created_at)
-    where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id;
+        finished_at = coalesce(t.finished_at, m.created_at)
+    from public.messages as m
+    where t.user_id = v_turn.user_id and t.id = v_turn.id
+      and m.user_id = t.user_id and m.turn_id = t.id
+      and m.role = 'assistant';
 
+    if found then
+        return true;
+    end if;
+
+    -- Only a running turn can be interrupted, and a conversation has one of them: one that was settled
+    -- and lost its reply waits for that one, and runs for this moment.
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = v_turn.user_id and c.id = v_turn.conversation_id
+      and not exists (
+          select 1
+          from public.turns as t
+          where t.user_id = c.user_id and t.conversation_id = c.id
+            and t.id <> v_turn.id
+            and t.status = 'running'
+      );
+
+    if not found then
+        return false;
+    end if;
+
+    update public.turns as t
+    set status = 'running',
+        finished_at = null
+    where t.user_id = v_turn.user_id and t.id = v_turn.id
+      and t.status <> 'running';
+
+    -- The reply goes where the turn's message is: if that is not on the active path, to a branch of its
+    -- own beside it.
+    v_request := private.message_of_turn(user_id, v_turn);
+    if not v_request.seq
+        <@ private.path_to(user_id, v_conversation, v_conversation.active_branch)
+    then
+        v_conversation.last_branch := private.begin_branch(
+            user_id, v_conversation.id, v_request.branch, v_request.seq, v_conversation.last_seq + 1
+        );
+
+        -- What is shown stays so.
+        update private.conversations as c
+        set active_branch = v_conversation.active_branch
+        where c.user_id = v_turn.user_id and c.id = v_conversation.id;
+
+        v_conversation.active_branch := v_conversation.last_branch;
+    end if;
+
+    perform private.interrupt_turn(user_id, turn_id, v_conversation);
     return true;
 end;
 $$;
 
 comment on function private.settle_by_reply is 'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';
 
-create function private.lower_watermark(user_id uuid, conversation_id uuid)
-returns boolean
-language plpgsql volatile security invoker set search_path = ''
+-- What must hold of the stored rows after any run is checked, and repaired. Constraints keep most of
+-- it; a restore, a dropped constraint or a hand that bypassed them is what is looked for. What is wrong,
+-- and how it is repaired, stands with what it is about: places, owners, turns. Here are the steps: the
+-- rows of one table after the other are checked by their ids, a page at a time, and what was found of a
+-- user is repaired. Live events are not looked at: they are Realtime's, which drops them after three days.
+
+-- In the order in which a repair works: owners and places come before replies, which are inserted where
+-- those are right.
+create function private.list_checks()
+returns text[]
+language sql immutable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
+    select array[
+        'turn_without_message', 'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
+        'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
+        'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
+        'branch_wrong', 'draft_left_behind', 'import_left_behind', 'summary_of_no_message',
+        'words_of_no_message', 'watermark_too_high', 'content_not_of_parts'
+    ];
+$$;
+
+comment on function private.list_checks is 'The names of all checks.';
+
+-- What was written of late, and no more than a few thousand rows of it: no proof, but cheap.
+create function private.list_newest(since timestamptz, lost_since timestamptz)
+returns table (stage text, ids uuid[])
+language sql stable security invoker set search_path = ''
+as $$
+    with latest as (
+        select m.id, m.conversation_id, m.turn_id, m.created_at
+        from public.messages as m
+        where (m.created_at at time zone 'utc') between (since at time zone 'utc') and 'infinity'
+        order by m.created_at desc
+        limit 2000
+    ),
+    newest as (
+        select l.conversation_id as id
+        from latest as l
+        group by l.conversation_id
+        order by max(l.created_at) desc
+        limit 100
+    ),
+    stuck as (
+        select t.id, t.conversation_id
+        from public.turns as t
+        where t.status = 'running'
+          and t.lease_expires_at < lost_since
+        limit 100
+    )
+    select 'private.conversations', array(
+        select id from newest union select conversation_id from stuck
+    )
+    union all
+    select 'public.messages', array(select id from latest)
+    union all
+    select 'public.turns', array(
+        select turn_id from latest where turn_id is not null union select id from stuck
+    );
+$$;
+
+comment on function private.list_newest is 'The two thousand newest messages from a moment on, their turns and the hundred newest of their conversations; and a hundred turns that lost their worker, with theirs.';
+
+create function private.find_broken(stage text, ids uuid[], lost_since timestamptz)
+returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+    select coalesce(jsonb_agg(to_jsonb(b)), '[]')
+    from (
+        select * from private.find_broken_conversations(ids)
+        where coalesce(stage = 'private.conversations', true)
+        union
+        select * from private.find_broken_places(ids)
+        where coalesce(stage = 'public.messages', true)
+        union
+        select * from private.find_broken_messages(ids)
+        where coalesce(stage = 'public.messages', true)
+        union
+        select * from private.find_broken_turns(ids, lost_since)
+        where coalesce(stage = 'public.turns', true)
+        union
+        select * from private.find_left_behind(ids)
+        where coalesce(
+            stage in ('public.summaries', 'search.documents', 'private.import_parts'), true
+        )
+    ) as b;
+$$;
+
+comment on function private.find_broken is 'What is broken of these rows of a table, or of whichever have these ids: [{name, user_id, id}].';
+
+-- A listing: it reads over all users, and repair_invariants then writes for one. Runs as its owner,
+-- because nobody is granted the search index, which holds content too.
+create function public.check_invariants(
+    grace_seconds integer default 120,
+    since timestamptz default null,
+    after jsonb default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+set jit = off -- compiling takes longer than most of these queries
+as $$
+declare
+    c_stages constant text[] := array[
+        'private.conversations', 'public.messages', 'public.turns', 'public.summaries',
+        'search.documents', 'private.import_parts'
+    ];
+    c_first constant uuid := '00000000-0000-0000-0000-000000000000';
+    v_lost_since constant timestamptz := now() - make_interval(secs => grace_seconds);
+    v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
+    v_stage text := coalesce(after ->> 'stage', c_stages[1]);
+    v_id uuid := coalesce((after ->> 'id')::uuid, c_first);
+    v_ids uuid[];
+    v_found jsonb := '[]';
+    v_rows bigint := 0;
 begin
-    if not private.lock_conversation(user_id, conversation_id) then
-        return false;
+    if since is not null then
+        for v_stage, v_ids in select * from private.list_newest(since, v_lost_since) loop
+            v_found := v_found || private.find_broken(v_stage, v_ids, v_lost_since);
+            v_rows := v_rows + cardinality(v_ids);
+        end loop;
+        v_stage := null;
     end if;
 
-    -- Below the first message that is not in the index; what is there beyond stays as it is.
-    insert into search.watermarks as w (user_id, conversation_id, indexed_seq)
-    select lower_watermark.user_id, lower_watermark.conversation_id,
-           coalesce(
-               min(m.seq) filter (
-                   where not exists (
-                       select 1
-                       from search.documents as d
-                       where d.user_id = m.user_id and d.message_id = m.id
-                   )
-               ) - 1,
-               max(m.seq),
-               0
-           )
-    from public.messages as m
-    where m.user_id = lower_watermark.user_id
-      and m.conversation_id = lower_watermark.conversation_id
-    on conflict on constraint watermarks_pkey do update
-    set indexed_seq = least(w.indexed_seq, excluded.indexed_seq);
+    while v_stage is not null loop
+        execute format(
+            'select array(select distinct %1$I from %2$s where %1$I > $1 order by %1$I limit 2000)',
+            case v_stage
+                when 'search.documents' then 'message_id'
+                when 'private.import_parts' then 'import_id'
+                else 'id'
+            end,
+            v_stage
+        ) into v_ids using v_id;
+        v_found := v_found || private.find_broken(v_stage, v_ids, v_lost_since);
+        v_rows := v_rows + cardinality(v_ids);
+        v_id := v_ids[cardinality(v_ids)];
 
-    return true;
+        if v_id is null then
+            v_stage := c_stages[array_position(c_stages, v_stage) + 1];
+            v_id := c_first;
+        end if;
+        exit when clock_timestamp() > v_until or jsonb_array_length(v_found) > 10000;
+    end loop;
+
+    return jsonb_build_object(
+        'checks', to_jsonb(private.list_checks()),
+        'broken', (
+            select coalesce(jsonb_agg(distinct f.row), '[]')
+            from jsonb_array_elements(v_found) as f (row)
+            -- A step looks at what waits for the index; a look at what is new has no time for it.
+            where since is null or f.row ->> 'name' <> 'watermark_too_high'
+        ),
+        'rows', v_rows,
+        'next', case when v_stage is not null then
+            jsonb_build_object('stage', v_stage, 'id', v_id)
+        end
+    );
 end;
 $$;
 
-comment on function private.lower_watermark is 'Puts a conversation''s watermark below what is not in the search index, so that it is indexed next.';
+revoke all on function public.check_invariants from public, anon, authenticated, service_role;
+grant execute on function public.check_invariants to service_role;
+comment on function public.check_invariants is 'A step of a check of everything: {checks: the names of all, broken: [{name, user_id, id}], rows looked at, next: the after of the next step, or null}. The id is that of a conversation for places, owners and missing ones, else of the row. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is one cheap step, and looks only where list_newest says.';
 
--- How what check_invariants found of a user is mended: one thing at a time, in an order that works.
--- Each looks again, since what was found may be mended by now, or something else's name.
-
+-- Whoever writes to the conversation goes first. What was found may be repaired by now, or be something
+-- else's name: a row is checked once more, and what is done to a conversation changes nothing of one
+-- that is whole.
 create function private.repair_broken(user_id uuid, check_name text, broken_id uuid)
 returns boolean
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
+    perform 1
+    from public.conversations as c
+    where c.user_id = repair_broken.user_id
+      and c.id = coalesce(
+          (
+              select t.conversation_id
+              from public.turns as t
+              where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id
+          ),
+          repair_broken.broken_id
+      )
+    for update;
+
+    case check_name
+        when 'conversation_missing' then
+            return private.recover_conversation(user_id, broken_id);
+        when 'row_of_another_owner' then
+            return private.give_to_owner(user_id, broken_id);
+        when 'seq_gap', 'seq_tie', 'created_at_out_of_order' then
+            return private.renumber_conversation(user_id, broken_id);
+        when 'last_seq_wrong', 'branch_wrong' then
+            return private.recount_conversation(user_id, broken_id);
+        when 'watermark_too_high' then
+            return private.lower_watermark(user_id, broken_id);
+        when 'settled_turn_without_reply', 'turn_without_worker' then
+            return private.settle_by_reply(user_id, broken_id);
+        else
+            if not private.find_broken(null, array[broken_id], now()) @> jsonb_build_array(
+                jsonb_build_object('name', check_name, 'user_id', user_id, 'id', broken_id)
+            ) then
+                return false;
+            end if;
+    end case;
+
     case check_name
         when 'message_of_unknown_turn' then
             update public.messages as m
             set turn_id = null
-            where m.user_id = repair_broken.user_id and m.id = repair_broken.broken_id
-              and not exists (
-                  select 1
-                  from public.turns as t
-                  where t.user_id = m.user_id and t.id = m.turn_id
-              );
+            where m.user_id = repair_broken.user_id and m.id = repair_broken.broken_id;
 
         when 'key_used_twice' then
             update public.turns as t
             set idempotency_key = left(t.idempotency_key, 218) || '-' || t.id
-            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id
-              and exists (
-                  select 1
-                  from public.turns as o
-                  where o.user_id = t.user_id
-                    and o.idempotency_key = t.idempotency_key
-                    and o.id <> t.id
+            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id;
+
+        when 'turn_with_two_replies' then -- the first one is the turn's
+            update public.messages as m
+            set turn_id = null
+            where m.user_id = repair_broken.user_id and m.turn_id = repair_broken.broken_id
+              and m.role = 'assistant'
+              and m.seq > (
+                  select min(o.seq)
+                  from public.messages as o
+                  where o.user_id = m.user_id and o.turn_id = m.turn_id
+                    and o.role = 'assistant'
               );
-
-        when 'conversation_missing' then
-            return private.recover_conversation(user_id, broken_id);
-
-        when 'row_of_another_owner' then
-            return private.give_to_owner(user_id, broken_id);
-
-        when 'seq_gap', 'seq_tie', 'created_at_out_of_order' then
-            return private.renumber_conversation(user_id, broken_id);
-
-        when 'last_seq_wrong' then
-            return private.recount_conversation(user_id, broken_id);
-
-        when 'branch_wrong' then
-            return private.mend_branches(user_id, broken_id);
-
-        when 'turn_with_two_replies' then
-            return private.drop_second_replies(user_id, broken_id);
-
-        when 'settled_turn_without_reply', 'turn_without_worker' then
-            return private.settle_by_reply(user_id, broken_id);
 
         when 'draft_left_behind' then
             update public.turns as t
             set draft = '',
                 draft_parts = '[]'
-            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id
-              and t.status <> 'running';
-
-        when 'import_left_behind' then
-            delete from private.import_parts as p
-            where p.user_id = repair_broken.user_id
-              and p.import_id = repair_broken.broken_id
-              and p.taken_at < now() - interval '1 hour';
+            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id;
 
         when 'summary_of_no_message' then
             delete from public.summaries as s
-            where s.user_id = repair_broken.user_id and s.id = repair_broken.broken_id
-              and not exists (
-                  select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
-              );
+            where s.user_id = repair_broken.user_id and s.id = repair_broken.broken_id;
 
         when 'words_of_no_message' then
             delete from search.documents as d
-            where d.user_id = repair_broken.user_id
-              and d.message_id = repair_broken.broken_id
-              and not exists (
-                  select 1
-                  from public.messages as m
-                  where m.user_id = d.user_id and m.id = d.message_id
-              );
+            where d.user_id = repair_broken.user_id and d.message_id = repair_broken.broken_id;
 
-        when 'watermark_too_high' then
-            return private.lower_watermark(user_id, broken_id);
+        when 'import_left_behind' then
+            delete from private.import_parts as p
+            where p.user_id = repair_broken.user_id and p.import_id = repair_broken.broken_id;
 
         else
             return false;
@@ -8415,7 +8186,7 @@ begin
 end;
 $$;
 
-comment on function private.repair_broken is 'Mends one thing that a check found; false where it could not.';
+comment on function private.repair_broken is 'Repairs one thing that a check found; false where it could not.';
 
 -- Runs as its owner, because messages are append-only for everybody, the service included: this
 -- is the one way to change a stored message's place, owner or turn. It never changes what one
@@ -8447,7 +8218,7 @@ $$;
 
 revoke all on function public.repair_invariants from public, anon, authenticated, service_role;
 grant execute on function public.repair_invariants to service_role;
-comment on function public.repair_invariants is 'Mends what check_invariants found of one user, [{name, id}], and says how much of each: {repaired: {name: count}}. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone. What a repair brings to light, the next check finds.';
+comment on function public.repair_invariants is 'Repairs what check_invariants found of one user, [{name, id}], and says how much of each: {repaired: {name: count}}. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone. What a repair brings to light, the next check finds.';
 
 -- What runs by itself, where the database has pg_cron; elsewhere a scheduler calls the endpoints of
 -- the same names.

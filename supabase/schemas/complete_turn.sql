@@ -204,13 +204,16 @@ revoke all on function public.complete_turn from public, anon, authenticated, se
 grant execute on function public.complete_turn to service_role;
 comment on function public.complete_turn is 'Commits the reply and closes the turn, for the attempt that holds it. Answers outcome completed or superseded. Raises PT404.';
 
-create function private.interrupt_turn(user_id uuid, turn_id uuid)
+create function private.interrupt_turn(
+    user_id uuid,
+    turn_id uuid,
+    conversation private.conversations default null
+)
 returns void
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_conversation private.conversations;
     v_turn public.turns;
     v_status text := 'interrupted';
     v_error jsonb := jsonb_build_object(
@@ -222,9 +225,11 @@ begin
     from public.turns as t
     where t.user_id = interrupt_turn.user_id and t.id = interrupt_turn.turn_id;
 
-    select c.* into strict v_conversation
-    from private.conversations as c
-    where c.user_id = interrupt_turn.user_id and c.id = v_turn.conversation_id;
+    if conversation.id is null then
+        select c.* into strict conversation
+        from private.conversations as c
+        where c.user_id = interrupt_turn.user_id and c.id = v_turn.conversation_id;
+    end if;
 
     if v_turn.cancel_requested_at is not null then
         v_status := 'cancelled';
@@ -233,7 +238,7 @@ begin
 
     perform private.settle_turn(
         user_id => interrupt_turn.user_id,
-        conversation => v_conversation,
+        conversation => conversation,
         turn_id => interrupt_turn.turn_id,
         attempt => v_turn.attempt,
         status => v_status,
@@ -257,4 +262,4 @@ end;
 $$;
 
 grant execute on function private.interrupt_turn to service_role;
-comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';
+comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply, on the active branch of the conversation as it is or as it is given.';

@@ -218,7 +218,7 @@ begin
 
     if c_is_last and conversation.last_branch > 0
         and (
-            private.count_branches(user_id, conversation.id)
+            private.count_branches(user_id, conversation.id, v_last)
                 is distinct from conversation.last_branch
             or not conversation.active_branch
                 between 0 and conversation.last_branch

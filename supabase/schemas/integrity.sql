@@ -1,260 +1,288 @@
--- What must hold of the stored rows after any run, as checks. Constraints keep most of it; a restore,
--- a dropped constraint or a hand that bypassed them is what is looked for. Each function here looks at
--- rows that are named to it, so that a check of everything goes in steps. Live events are not looked
--- at: they are Realtime's, which drops them after three days.
+-- What must hold of the stored rows after any run is checked, and repaired. Constraints keep most of
+-- it; a restore, a dropped constraint or a hand that bypassed them is what is looked for. What is wrong,
+-- and how it is repaired, stands with what it is about: places, owners, turns. Here are the steps: the
+-- rows of one table after the other are checked by their ids, a page at a time, and what was found of a
+-- user is repaired. Live events are not looked at: they are Realtime's, which drops them after three days.
 
-create function private.branch_at(user_id uuid, conversation_id uuid, seq bigint)
-returns integer
-language sql stable security invoker set search_path = ''
+-- In the order in which a repair works: owners and places come before replies, which are inserted where
+-- those are right.
+create function private.list_checks()
+returns text[]
+language sql immutable security invoker set search_path = ''
 as $$
-    select coalesce(max(b.branch), 0)
-    from public.branches as b
-    where b.user_id = branch_at.user_id and b.conversation_id = branch_at.conversation_id
-      and b.first_seq <= branch_at.seq;
+    select array[
+        'turn_without_message', 'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
+        'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
+        'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
+        'branch_wrong', 'draft_left_behind', 'import_left_behind', 'summary_of_no_message',
+        'words_of_no_message', 'watermark_too_high', 'content_not_of_parts'
+    ];
 $$;
 
-comment on function private.branch_at is 'The branch that a seq is in.';
+comment on function private.list_checks is 'The names of all checks.';
 
--- Each begins no earlier than the one before it and goes on from within its parent.
-create function private.count_branches(user_id uuid, conversation_id uuid)
-returns integer
+-- What was written of late, and no more than a few thousand rows of it: no proof, but cheap.
+create function private.list_newest(since timestamptz, lost_since timestamptz)
+returns table (stage text, ids uuid[])
 language sql stable security invoker set search_path = ''
 as $$
-    select case
-        when coalesce(bool_and(
-            b.branch = b.nth
-            and b.first_seq >= b.previous_seq
-            and b.first_seq <= b.last_seq + 1
-            and b.fork_seq >= coalesce(above.first_seq, 0)
-            and b.fork_seq < coalesce(next.first_seq, 0)
-        ), true) then count(b.branch)::integer
-    end
-    from (
-        select o.*,
-               row_number() over numbers as nth,
-               lag(o.first_seq, 1, 0) over numbers as previous_seq,
-               (
-                   select c.last_seq
-                   from private.conversations as c
-                   where c.user_id = o.user_id and c.id = o.conversation_id
-               ) as last_seq
-        from public.branches as o
-        where o.user_id = count_branches.user_id
-          and o.conversation_id = count_branches.conversation_id
-        window numbers as (order by o.branch)
-    ) as b
-    left join public.branches as above
-        on above.user_id = b.user_id and above.conversation_id = b.conversation_id
-        and above.branch = b.parent
-    left join public.branches as next
-        on next.user_id = b.user_id and next.conversation_id = b.conversation_id
-        and next.branch = b.parent + 1;
-$$;
-
-comment on function private.count_branches is 'How many branches a conversation has beside 0; null where they are no tree.';
-
--- Where places begin is 1, or what an earlier step has ended with: that row is looked at again.
-create function private.find_broken_places(
-    conversation_ids uuid[],
-    starts_at bigint default null,
-    newest integer default null,
-    most integer default 20001
-)
-returns table (name text, user_id uuid, id uuid)
-language sql stable security invoker set search_path = ''
-as $$
-    with named as (
-        select c.id, c.user_id, c.last_seq, c.active_branch, c.last_branch,
-               coalesce(find_broken_places.starts_at, nullif(greatest(c.last_seq - newest, 0), 0))
-                   as starts_at,
-               coalesce((
-                   select max(m.seq)
-                   from public.messages as m
-                   where m.user_id = c.user_id and m.conversation_id = c.id
-               ), 0) as newest_seq
-        from private.conversations as c
-        where c.id = any (conversation_ids)
-    ),
-    chosen as (
-        select n.*,
-               coalesce((
-                   select w.indexed_seq
-                   from search.watermarks as w
-                   where w.user_id = n.user_id and w.conversation_id = n.id
-               ), n.newest_seq) as indexed_seq
-        from named as n
-    ),
-    placed as (
-        select c.user_id, c.id, m.id as message_id, m.seq, m.created_at, m.branch, c.last_branch,
-               case when c.starts_at is null then 1 else m.seq end as first_seq,
-               c.indexed_seq,
-               lag(m.seq) over places as previous_seq,
-               lag(m.created_at) over places as previous_created_at
-        from chosen as c
-        cross join lateral (
-            select o.id, o.seq, o.created_at, o.branch
-            from public.messages as o
-            where o.user_id = c.user_id and o.conversation_id = c.id
-              and (c.starts_at is null or o.seq >= c.starts_at)
-            order by o.seq
-            fetch first (most) rows with ties
-        ) as m
-        window places as (partition by c.id order by m.seq, m.created_at, m.id)
-    )
-    select 'seq_gap', p.user_id, p.id
-    from placed as p
-    where p.seq <> coalesce(p.previous_seq + 1, p.first_seq)
-      and p.seq is distinct from p.previous_seq
-    union
-    select 'seq_tie', p.user_id, p.id from placed as p where p.seq = p.previous_seq
-    union
-    select 'created_at_out_of_order', p.user_id, p.id
-    from placed as p
-    where p.created_at <= p.previous_created_at
-    union
-    select 'last_seq_wrong', c.user_id, c.id
-    from chosen as c
-    where c.last_seq <> c.newest_seq
-    union
-    select 'branch_wrong', c.user_id, c.id
-    from chosen as c
-    where not c.active_branch between 0 and c.last_branch
-       or c.last_branch <> coalesce(private.count_branches(c.user_id, c.id), -1)
-    union
-    select 'branch_wrong', p.user_id, p.id
-    from placed as p
-    where p.branch <> case
-        when p.last_branch = 0 then 0
-        else private.branch_at(p.user_id, p.id, p.seq)
-    end
-    union
-    -- What the watermark says is in the index, and isn't, or could come to be said of a message.
-    select 'watermark_too_high', c.user_id, c.id
-    from chosen as c
-    where find_broken_places.newest is null
-      and c.indexed_seq > c.newest_seq
-    union
-    select 'watermark_too_high', p.user_id, p.id
-    from placed as p
-    where find_broken_places.newest is null
-      and p.seq <= p.indexed_seq
-      and not exists (
-          select 1
-          from search.documents as d
-          where d.user_id = p.user_id and d.message_id = p.message_id
-      );
-$$;
-
-comment on function private.find_broken_places is 'What is broken of the places in these conversations: from a seq on, or among the newest messages, so many of each at most. Ids are those of conversations.';
-
--- What a row names is looked up by its id alone: it may stand under a wrong user.
-create function private.find_broken_messages(ids uuid[])
-returns table (name text, user_id uuid, id uuid)
-language sql stable security invoker set search_path = ''
-as $$
-    with seen as (
-        select m.id, m.user_id, m.conversation_id, m.turn_id,
-               m.parts = '[]' or private.parts_agree(m.content, m.metadata, m.parts) as is_agreed,
-               (
-                   select c.user_id from public.conversations as c where c.id = m.conversation_id
-               ) as owner_id,
-               (select t.id from public.turns as t where t.id = m.turn_id) as known_turn_id
+    with latest as (
+        select m.id, m.conversation_id, m.turn_id, m.created_at
         from public.messages as m
-        where m.id = any (ids)
+        where (m.created_at at time zone 'utc') between (since at time zone 'utc') and 'infinity'
+        order by m.created_at desc
+        limit 2000
+    ),
+    newest as (
+        select l.conversation_id as id
+        from latest as l
+        group by l.conversation_id
+        order by max(l.created_at) desc
+        limit 100
+    ),
+    stuck as (
+        select t.id, t.conversation_id
+        from public.turns as t
+        where t.status = 'running'
+          and t.lease_expires_at < lost_since
+        limit 100
     )
-    select 'row_of_another_owner', s.owner_id, s.conversation_id
-    from seen as s
-    where s.user_id <> s.owner_id
-    union
-    select 'conversation_missing', s.user_id, s.conversation_id
-    from seen as s
-    where s.owner_id is null
-    union
-    select 'message_of_unknown_turn', s.user_id, s.id
-    from seen as s
-    where s.turn_id is not null
-      and s.known_turn_id is null
-    union
-    -- What was imported has the content that it came with.
-    select 'content_not_of_parts', s.user_id, s.id
-    from seen as s
-    where s.turn_id is not null
-      and not s.is_agreed;
+    select 'private.conversations', array(
+        select id from newest union select conversation_id from stuck
+    )
+    union all
+    select 'public.messages', array(select id from latest)
+    union all
+    select 'public.turns', array(
+        select turn_id from latest where turn_id is not null union select id from stuck
+    );
 $$;
 
-comment on function private.find_broken_messages is 'What is broken of these messages: owners and missing conversations by the id of the conversation, else by the message''s.';
+comment on function private.list_newest is 'The two thousand newest messages from a moment on, their turns and the hundred newest of their conversations; and a hundred turns that lost their worker, with theirs.';
 
--- Of a conversation that is being deleted, messages may be gone already.
-create function private.find_broken_turns(ids uuid[], lost_since timestamptz)
-returns table (name text, user_id uuid, id uuid)
+create function private.find_broken(stage text, ids uuid[], lost_since timestamptz)
+returns jsonb
 language sql stable security invoker set search_path = ''
 as $$
-    with seen as (
-        select t.*,
-               c.user_id as owner_id,
-               case
-                   when t.answers is null then (
-                       select m.id
-                       from public.messages as m
-                       where m.user_id = t.user_id and m.turn_id = t.id
-                         and m.role = 'user'
-                       limit 1
-                   )
-                   else (
-                       select m.id
-                       from public.messages as m
-                       where m.user_id = t.user_id and m.id = t.answers
-                         and m.conversation_id = t.conversation_id
-                         and m.role = 'user'
-                   )
-               end as request_id,
-               (
-                   select count(*)
-                   from public.messages as m
-                   where m.user_id = t.user_id and m.turn_id = t.id
-                     and m.role = 'assistant'
-               ) as replies,
-               (
-                   select o.id
-                   from public.turns as o
-                   where o.user_id = t.user_id
-                     and o.idempotency_key = t.idempotency_key
-                     and (o.started_at, o.id) < (t.started_at, t.id)
-                   limit 1
-               ) as same_key_id
-        from public.turns as t
-        left join public.conversations as c on c.id = t.conversation_id
-        where t.id = any (ids)
-          and c.deleting_since is null
-    )
-    select 'turn_without_message', s.user_id, s.id from seen as s where s.request_id is null
-    union
-    select 'settled_turn_without_reply', s.user_id, s.id
-    from seen as s
-    where s.status <> 'running'
-      and s.replies = 0
-    union
-    select 'turn_with_two_replies', s.user_id, s.id from seen as s where s.replies > 1
-    union
-    select 'key_used_twice', s.user_id, s.id from seen as s where s.same_key_id is not null
-    union
-    select 'turn_without_worker', s.user_id, s.id
-    from seen as s
-    where s.status = 'running'
-      and s.lease_expires_at < lost_since
-    union
-    select 'draft_left_behind', s.user_id, s.id
-    from seen as s
-    where s.status <> 'running'
-      and (s.draft <> '' or s.draft_parts <> '[]')
-    union
-    select 'row_of_another_owner', s.owner_id, s.conversation_id
-    from seen as s
-    where s.user_id <> s.owner_id
-    union
-    select 'conversation_missing', s.user_id, s.conversation_id
-    from seen as s
-    where s.owner_id is null;
+    select coalesce(jsonb_agg(to_jsonb(b)), '[]')
+    from (
+        select * from private.find_broken_conversations(ids)
+        where coalesce(stage = 'private.conversations', true)
+        union
+        select * from private.find_broken_places(ids)
+        where coalesce(stage = 'public.messages', true)
+        union
+        select * from private.find_broken_messages(ids)
+        where coalesce(stage = 'public.messages', true)
+        union
+        select * from private.find_broken_turns(ids, lost_since)
+        where coalesce(stage = 'public.turns', true)
+        union
+        select * from private.find_left_behind(ids)
+        where coalesce(
+            stage in ('public.summaries', 'search.documents', 'private.import_parts'), true
+        )
+    ) as b;
 $$;
 
-comment on function private.find_broken_turns is 'What is broken of these turns: owners and missing conversations by the id of the conversation, else by the turn''s.';
+comment on function private.find_broken is 'What is broken of these rows of a table, or of whichever have these ids: [{name, user_id, id}].';
+
+-- A listing: it reads over all users, and repair_invariants then writes for one. Runs as its owner,
+-- because nobody is granted the search index, which holds content too.
+create function public.check_invariants(
+    grace_seconds integer default 120,
+    since timestamptz default null,
+    after jsonb default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+set jit = off -- compiling takes longer than most of these queries
+as $$
+declare
+    c_stages constant text[] := array[
+        'private.conversations', 'public.messages', 'public.turns', 'public.summaries',
+        'search.documents', 'private.import_parts'
+    ];
+    c_first constant uuid := '00000000-0000-0000-0000-000000000000';
+    v_lost_since constant timestamptz := now() - make_interval(secs => grace_seconds);
+    v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
+    v_stage text := coalesce(after ->> 'stage', c_stages[1]);
+    v_id uuid := coalesce((after ->> 'id')::uuid, c_first);
+    v_ids uuid[];
+    v_found jsonb := '[]';
+    v_rows bigint := 0;
+begin
+    if since is not null then
+        for v_stage, v_ids in select * from private.list_newest(since, v_lost_since) loop
+            v_found := v_found || private.find_broken(v_stage, v_ids, v_lost_since);
+            v_rows := v_rows + cardinality(v_ids);
+        end loop;
+        v_stage := null;
+    end if;
+
+    while v_stage is not null loop
+        execute format(
+            'select array(select distinct %1$I from %2$s where %1$I > $1 order by %1$I limit 2000)',
+            case v_stage
+                when 'search.documents' then 'message_id'
+                when 'private.import_parts' then 'import_id'
+                else 'id'
+            end,
+            v_stage
+        ) into v_ids using v_id;
+        v_found := v_found || private.find_broken(v_stage, v_ids, v_lost_since);
+        v_rows := v_rows + cardinality(v_ids);
+        v_id := v_ids[cardinality(v_ids)];
+
+        if v_id is null then
+            v_stage := c_stages[array_position(c_stages, v_stage) + 1];
+            v_id := c_first;
+        end if;
+        exit when clock_timestamp() > v_until or jsonb_array_length(v_found) > 10000;
+    end loop;
+
+    return jsonb_build_object(
+        'checks', to_jsonb(private.list_checks()),
+        'broken', (
+            select coalesce(jsonb_agg(distinct f.row), '[]')
+            from jsonb_array_elements(v_found) as f (row)
+            -- A step looks at what waits for the index; a look at what is new has no time for it.
+            where since is null or f.row ->> 'name' <> 'watermark_too_high'
+        ),
+        'rows', v_rows,
+        'next', case when v_stage is not null then
+            jsonb_build_object('stage', v_stage, 'id', v_id)
+        end
+    );
+end;
+$$;
+
+revoke all on function public.check_invariants from public, anon, authenticated, service_role;
+grant execute on function public.check_invariants to service_role;
+comment on function public.check_invariants is 'A step of a check of everything: {checks: the names of all, broken: [{name, user_id, id}], rows looked at, next: the after of the next step, or null}. The id is that of a conversation for places, owners and missing ones, else of the row. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is one cheap step, and looks only where list_newest says.';
+
+-- Whoever writes to the conversation goes first. What was found may be repaired by now, or be something
+-- else's name: a row is checked once more, and what is done to a conversation changes nothing of one
+-- that is whole.
+create function private.repair_broken(user_id uuid, check_name text, broken_id uuid)
+returns boolean
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    perform 1
+    from public.conversations as c
+    where c.user_id = repair_broken.user_id
+      and c.id = coalesce(
+          (
+              select t.conversation_id
+              from public.turns as t
+              where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id
+          ),
+          repair_broken.broken_id
+      )
+    for update;
+
+    case check_name
+        when 'conversation_missing' then
+            return private.recover_conversation(user_id, broken_id);
+        when 'row_of_another_owner' then
+            return private.give_to_owner(user_id, broken_id);
+        when 'seq_gap', 'seq_tie', 'created_at_out_of_order' then
+            return private.renumber_conversation(user_id, broken_id);
+        when 'last_seq_wrong', 'branch_wrong' then
+            return private.recount_conversation(user_id, broken_id);
+        when 'watermark_too_high' then
+            return private.lower_watermark(user_id, broken_id);
+        when 'settled_turn_without_reply', 'turn_without_worker' then
+            return private.settle_by_reply(user_id, broken_id);
+        else
+            if not private.find_broken(null, array[broken_id], now()) @> jsonb_build_array(
+                jsonb_build_object('name', check_name, 'user_id', user_id, 'id', broken_id)
+            ) then
+                return false;
+            end if;
+    end case;
+
+    case check_name
+        when 'message_of_unknown_turn' then
+            update public.messages as m
+            set turn_id = null
+            where m.user_id = repair_broken.user_id and m.id = repair_broken.broken_id;
+
+        when 'key_used_twice' then
+            update public.turns as t
+            set idempotency_key = left(t.idempotency_key, 218) || '-' || t.id
+            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id;
+
+        when 'turn_with_two_replies' then -- the first one is the turn's
+            update public.messages as m
+            set turn_id = null
+            where m.user_id = repair_broken.user_id and m.turn_id = repair_broken.broken_id
+              and m.role = 'assistant'
+              and m.seq > (
+                  select min(o.seq)
+                  from public.messages as o
+                  where o.user_id = m.user_id and o.turn_id = m.turn_id
+                    and o.role = 'assistant'
+              );
+
+        when 'draft_left_behind' then
+            update public.turns as t
+            set draft = '',
+                draft_parts = '[]'
+            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id;
+
+        when 'summary_of_no_message' then
+            delete from public.summaries as s
+            where s.user_id = repair_broken.user_id and s.id = repair_broken.broken_id;
+
+        when 'words_of_no_message' then
+            delete from search.documents as d
+            where d.user_id = repair_broken.user_id and d.message_id = repair_broken.broken_id;
+
+        when 'import_left_behind' then
+            delete from private.import_parts as p
+            where p.user_id = repair_broken.user_id and p.import_id = repair_broken.broken_id;
+
+        else
+            return false;
+    end case;
+
+    return found;
+end;
+$$;
+
+comment on function private.repair_broken is 'Repairs one thing that a check found; false where it could not.';
+
+-- Runs as its owner, because messages are append-only for everybody, the service included: this
+-- is the one way to change a stored message's place, owner or turn. It never changes what one
+-- says, and never deletes one.
+create function public.repair_invariants(user_id uuid, broken jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+set lock_timeout = '2s'
+as $$
+declare
+    v_broken record;
+    v_counts jsonb := '{}';
+begin
+    for v_broken in
+        select b.name, b.id
+        from jsonb_to_recordset(broken) as b (name text, id uuid)
+        order by array_position(private.list_checks(), b.name)
+    loop
+        if private.repair_broken(user_id, v_broken.name, v_broken.id) then
+            v_counts := v_counts || jsonb_build_object(
+                v_broken.name, coalesce((v_counts ->> v_broken.name)::integer, 0) + 1
+            );
+        end if;
+    end loop;
+
+    return jsonb_build_object('repaired', v_counts);
+end;
+$$;
+
+revoke all on function public.repair_invariants from public, anon, authenticated, service_role;
+grant execute on function public.repair_invariants to service_role;
+comment on function public.repair_invariants is 'Repairs what check_invariants found of one user, [{name, id}], and says how much of each: {repaired: {name: count}}. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone. What a repair brings to light, the next check finds.';

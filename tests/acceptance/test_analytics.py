@@ -1,12 +1,10 @@
 """conversation-analytics: from turns that were really run to the figures of them."""
 
-import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from local.stack import Stack
@@ -62,48 +60,6 @@ async def test_turns_are_counted_with_their_tokens_and_their_price(
     )
     assert len(answer["buckets"]) == 5
     assert sum(bucket["turns"] for bucket in answer["buckets"]) == 3
-
-
-async def test_the_offline_engine_counts_no_tokens_and_costs_nothing_known(user: User) -> None:
-    """No usage is made up for it; the figures say of how many turns there was any."""
-    await user.send("Hello")
-    assert (await totals(user.functions))["usage"] == {
-        "turns": 0, "inputTokens": 0, "outputTokens": 0, "cost": 0,
-    }  # fmt: skip
-
-
-async def test_the_time_to_first_persist_is_of_the_request_that_persisted(
-    stack: Stack, user: User, db: psycopg.Connection
-) -> None:
-    """A turn that was taken over was persisted by a request before: there is none for it."""
-    async with bundle(settings_for(stack), token=user.token, engine=ScriptedEngine()) as client:
-        first = (await client.post("/mega-mind", json={"request": "Hi"})).json()
-        send: dict[str, Any] = {"json": {"request": "Hi"}, "headers": {"Idempotency-Key": "lost"}}
-        lost = asyncio.create_task(client.post("/mega-mind", **send))
-        turn = (await lost).json()["turnId"]
-        _lose(db, turn)
-        taken = (await client.post("/mega-mind", **send)).json()
-        figures = await totals(client)
-    assert first["message"]["metadata"]["persistedAfter"] > 0
-    assert "persistedAfter" not in taken["message"]["metadata"]
-    assert figures["persistence"]["recovered"] == 1
-    assert figures["persistence"]["timeToFirstPersist"]["measured"] == 1
-
-
-def _lose(db: psycopg.Connection, turn: str) -> None:
-    """Put a turn back to where its worker died."""
-    with db.transaction():
-        db.execute(
-            "update turns set status = 'running', finished_at = null,"
-            " lease_expires_at = now() - interval '1 hour' where id = %s",
-            (turn,),
-        )
-        db.execute("delete from messages where turn_id = %s and role = 'assistant'", (turn,))
-        db.execute(
-            "update conversations set last_seq = 1"
-            " where id = (select conversation_id from turns where id = %s)",
-            (turn,),
-        )
 
 
 @pytest.mark.promise("analytics")

@@ -3,8 +3,7 @@
 import gzip
 import json
 import uuid
-from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import httpx
@@ -13,7 +12,6 @@ import pytest
 
 from local.stack import Stack
 from tests.support.bundle import bundle, settings_for
-from tests.support.process import functions_process
 from tests.support.users import User, functions_client
 
 SHAPE = {"code", "message", "details", "hint"}
@@ -309,45 +307,6 @@ async def test_a_body_that_is_not_plain_json_is_a_415(user: User, db: psycopg.Co
             wrong[f"{name} {path}"] = complaint(answer, "unsupported_media_type")
     assert {name: why for name, why in wrong.items() if why} == {}
     assert contents(db, user) == ([], [], [])
-
-
-@pytest.mark.promise("strict input", red="`size > limit + 1`")
-async def test_a_body_one_byte_over_the_limit_is_a_413(
-    stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
-) -> None:
-    """With its length declared, in chunks, and in one-byte chunks; at the limit it is taken."""
-    limit = 2000
-
-    def padded(size: int) -> bytes:
-        return b'{"request": "' + b"x" * (size - 15) + b'"}'
-
-    async def in_chunks(content: bytes, size: int) -> AsyncIterator[bytes]:
-        for start in range(0, len(content), size):
-            yield content[start : start + size]
-
-    over, fits = padded(limit + 1), padded(limit)
-    assert len(over) == limit + 1
-    async with (
-        functions_process(stack, tmp_path, MAX_BODY_BYTES=str(limit)) as process,
-        process.client(user.token) as client,
-    ):
-        wrong = {
-            "length": await client.post("/mega-mind", content=over, headers=JSON),
-            "chunked": await client.post("/mega-mind", content=in_chunks(over, 500), headers=JSON),
-            "dripped": await client.post("/mega-mind", content=in_chunks(over, 7), headers=JSON),
-            "elsewhere": await client.post("/conversations", content=over, headers=JSON),
-        }
-        bomb = gzip.compress(b'{"request": "' + b"x" * 1_000_000 + b'"}')
-        packed = await client.post(
-            "/mega-mind", content=bomb, headers={**JSON, "content-encoding": "gzip"}
-        )
-        before = contents(db, user)
-        taken = await client.post("/mega-mind", content=in_chunks(fits, 500), headers=JSON)
-    complaints = {name: complaint(answer, "payload_too_large") for name, answer in wrong.items()}
-    assert {name: why for name, why in complaints.items() if why} == {}
-    assert complaint(packed, "unsupported_media_type") is None
-    assert before == ([], [], [])
-    assert taken.status_code == 200
 
 
 async def test_another_path_is_a_404(user: User) -> None:

@@ -25,7 +25,7 @@ from tests.support.tokens import (
     rsa_key,
     signed,
 )
-from tests.support.users import User, functions_client, sign_up
+from tests.support.users import User, functions_client
 
 Headers = list[tuple[str, str]]
 
@@ -230,26 +230,6 @@ async def test_a_bad_token_costs_no_call_to_the_store(stack: Stack, forger: Forg
     assert proxy.rpc_calls == ["begin_turn", "complete_turn"]
 
 
-@pytest.mark.parametrize("repeats", [False, True], ids=["apikey alone", "also as bearer"])
-async def test_the_service_key_acts_for_a_named_user(
-    stack: Stack, user: User, forger: Forger, repeats: bool, db: psycopg.Connection
-) -> None:
-    """With userId it stores that user's turn; without one it is a 400 that stores nothing."""
-    headers = {"apikey": forger.secret_key}
-    if repeats:
-        headers["authorization"] = f"Bearer {forger.secret_key}"
-    async with functions_client(stack.settings.url, **headers) as client:
-        named = await client.post("/mega-mind", json={"request": "for you", "userId": user.id})
-        unnamed = await client.post("/mega-mind", json={"request": "for whom"})
-    owners = db.execute(
-        "select distinct user_id::text from messages where conversation_id = %s",
-        (named.json()["conversationId"],),
-    ).fetchall()
-    assert (named.status_code, owners) == (200, [(user.id,)])
-    assert (unnamed.status_code, unnamed.json()["code"]) == (400, "invalid_request")
-    assert stored(db, "for whom") == 0
-
-
 @pytest.mark.promise("isolation", red="a run that stores nothing reads any conversation")
 async def test_the_service_key_gives_nobodys_history_to_another(
     user: User, other_user: User, service: httpx.AsyncClient
@@ -331,25 +311,6 @@ async def test_a_user_naming_another_is_refused_and_nothing_is_stored(
     assert unstored.status_code == 403
     assert count == (0,)
     assert own.status_code == 200
-
-
-async def test_a_deleted_account_with_a_live_token_is_a_401(
-    stack: Stack, db: psycopg.Connection
-) -> None:
-    """Its token still verifies, yet it can start nothing; what it had is gone, not broken."""
-    user = await sign_up(stack)
-    conversation_id = (await user.send("before")).json()["conversationId"]
-    db.execute("delete from auth.users where id = %s", (user.id,))
-    sent = await user.send("after")
-    created = await user.functions.post("/conversations", json={})
-    continued = await user.send("after", conversationId=conversation_id)
-    loaded = await user.load(conversation_id)
-    unstored = await user.send("after", persistMessages=False)
-    await user.functions.aclose()
-    assert (unstored.status_code, unstored.json()) == (401, UNAUTHORIZED)
-    assert (sent.status_code, sent.json()) == (401, UNAUTHORIZED)
-    assert (created.status_code, created.json()) == (401, UNAUTHORIZED)
-    assert (continued.status_code, loaded.status_code) == (404, 404)
 
 
 async def statuses_of(

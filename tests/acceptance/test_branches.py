@@ -1,18 +1,13 @@
 """Editing, regenerating and choosing, from the request to the row and back."""
 
-import asyncio
 from typing import Any
 
 import httpx
 import psycopg
 
-from local.stack import Stack
 from shared.imports.formats.ours import checksum_of
-from tests.support.bundle import bundle, settings_for
-from tests.support.engines import ScriptedEngine
 from tests.support.importing import broken, exported, send
 from tests.support.provider_files import lines_of
-from tests.support.sse import read_events
 from tests.support.users import User
 
 
@@ -36,65 +31,6 @@ async def load(client: httpx.AsyncClient, chat: str, **query: Any) -> dict[str, 
 def said(page: dict[str, Any]) -> list[str]:
     """Return what the messages of a page say."""
     return [row["content"] for row in page["messages"]]
-
-
-async def test_an_edit_stands_beside_what_it_edits(stack: Stack, user: User) -> None:
-    """The AI sees the path to it alone; the page shows it, and both are there to turn to."""
-    engine = ScriptedEngine("Reply.")
-    async with bundle(settings_for(stack), token=user.token, engine=engine) as client:
-        first = await ask(client, request="One")
-        chat = first["conversationId"]
-        second = await ask(client, request="Two", conversationId=chat)
-        edited = await ask(
-            client, request="Two!", conversationId=chat, edits=second["userMessage"]["id"]
-        )
-        assert [row.content for row in engine.histories[-1]] == ["One", "Reply."]
-        page = await load(client, chat)
-        assert said(page) == ["One", "Reply.", "Two!", "Reply."]
-        assert page["branch"] == page["conversation"]["active_branch"] == 1
-        old, new = second["userMessage"]["id"], edited["userMessage"]["id"]
-        siblings = [{"id": old, "branch": 0}, {"id": new, "branch": 1}]
-        assert page["siblings"] == {new: {"position": 2, "count": 2, "messages": siblings}}
-        everything = await load(client, chat, view="all")
-        assert said(everything) == ["One", "Reply.", "Two", "Reply.", "Two!", "Reply."]
-        assert [row["seq"] for row in everything["messages"]] == [1, 2, 3, 4, 5, 6]
-        other = await load(client, chat, branch="0")
-        assert said(other) == ["One", "Reply.", "Two", "Reply."]
-        assert other["siblings"][old]["position"] == 1
-
-
-async def test_a_reply_is_made_once_more_under_one_key(
-    stack: Stack, user: User, db: psycopg.Connection
-) -> None:
-    """The engine is asked what was asked; a retry is given what was stored."""
-    engine = ScriptedEngine("First.")
-    async with bundle(settings_for(stack), token=user.token, engine=engine) as client:
-        first = await ask(client, request="Why?")
-        chat, reply = first["conversationId"], first["message"]["id"]
-        engine.message = "Second."
-        again = {"conversationId": chat, "regenerates": reply}
-        second = await ask(client, "k", **again)
-        assert (engine.requests, engine.histories[-1]) == (["Why?", "Why?"], [])
-        assert second["userMessage"] == first["userMessage"]
-        assert second["message"]["content"] == "Second."
-        replayed = await ask(client, "k", **again)
-        assert replayed == {**second, "replayed": True}
-        other = await client.post(
-            "/mega-mind",
-            json={**again, "regenerates": first["userMessage"]["id"]},
-            headers={"idempotency-key": "k"},
-        )
-        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
-        followed = await client.get("/mega-mind", params={"turnId": second["turnId"]})
-        events = [event async for event in read_events(followed)]
-        assert events[0].data["userMessage"] == first["userMessage"]
-        page = await load(client, chat)
-        assert said(page) == ["Why?", "Second."]
-        assert page["siblings"][second["message"]["id"]]["count"] == 2
-    roles = db.execute(
-        "select role from messages where user_id = %s order by seq", (user.id,)
-    ).fetchall()
-    assert roles == [("user",), ("assistant",), ("assistant",)]
 
 
 async def test_a_choice_is_kept_and_written_to(user: User) -> None:
@@ -161,30 +97,6 @@ async def test_what_can_not_be_forked_is_refused(user: User) -> None:
     both = await user.load(chat, view="all", branch="0")
     assert (both.status_code, both.json()["code"]) == (400, "invalid_request")
     assert (await load(user.functions, chat))["lastSeq"] == 2
-
-
-async def test_a_turn_that_runs_keeps_its_branch(stack: Stack, user: User) -> None:
-    """409 for another edit and another choice; its reply then stands beside the old one."""
-    engine = ScriptedEngine("Reply.")
-    async with bundle(settings_for(stack), token=user.token, engine=engine) as client:
-        first = await ask(client, request="One")
-        chat, reply = first["conversationId"], first["message"]["id"]
-        engine.release.clear()
-        engine.started.clear()
-        again = {"conversationId": chat, "regenerates": reply}
-        asking = asyncio.create_task(ask(client, **again))
-        await engine.started.wait()
-        page = await load(client, chat)
-        assert page["openTurn"]["userMessageId"] == first["userMessage"]["id"]
-        assert (said(page), page["branch"]) == (["One"], 1)
-        chosen = await client.patch(f"/conversations/{chat}", json={"activeBranch": 0})
-        assert (chosen.status_code, chosen.json()["code"]) == (409, "turn_in_progress")
-        other = await client.post("/mega-mind", json=again)
-        assert (other.status_code, other.json()["code"]) == (409, "turn_in_progress")
-        engine.release.set()
-        message = (await asking)["message"]
-        assert message["branch"] == 1
-        assert (await load(client, chat))["siblings"][message["id"]]["position"] == 2
 
 
 async def test_a_file_of_ours_brings_branches_back_exactly(

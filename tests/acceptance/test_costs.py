@@ -1,7 +1,6 @@
-"""What one user may cost: turns, tokens with their summaries, bytes over both doors."""
+"""What one user may write in a day: bytes over both doors, by the setting of the bundle."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -10,93 +9,12 @@ import pytest
 from postgrest import APIError
 
 from local.stack import Stack
-from shared.ai import HistoryMessage
-from shared.ai.protocol import SummaryText
-from shared.ai.tokens import estimate_tokens
-from tests.support.bundle import bundle, container_of, settings_for
-from tests.support.engines import ScriptedEngine
 from tests.support.stack import running_stack
-from tests.support.users import User, make_user
+from tests.support.users import make_user
 
 pytestmark = pytest.mark.promise("costs")
 
-HISTORY_TOKENS = 100_000
 BYTES_PER_DAY = 1_000_000
-
-
-class CountingSummariser:
-    """Counts its calls, and the tokens of what it is given and makes."""
-
-    name = "counting"
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self.tokens = 0
-
-    async def summarise(
-        self, messages: Sequence[HistoryMessage], *, previous: str | None, tokens: int
-    ) -> SummaryText:
-        """Write as much as it may."""
-        self.calls += 1
-        text = "Summed up. " * (tokens // 4)
-        given = [previous or "", *(message.content for message in messages), text]
-        self.tokens += sum(map(estimate_tokens, given))
-        return SummaryText(text=text)
-
-
-def tokens_of(db: psycopg.Connection, user: User) -> int:
-    """Return what the user's turns took."""
-    row = db.execute("select sum(tokens)::int from turns where user_id = %s", (user.id,)).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-@pytest.mark.promise("costs", red="a summariser asked while there is more")
-async def test_a_large_import_and_one_turn_cost_one_reply_and_one_summary(
-    stack: Stack, user: User, db: psycopg.Connection
-) -> None:
-    """However much was imported: what one turn sends is the history's budget and half of it."""
-    rows = [
-        {"role": ("user", "assistant")[n % 2], "content": f"{n} " + "word " * 500}
-        for n in range(2_600)
-    ]
-    file = json.dumps(rows)
-    assert len(file) > 6_500_000
-    engine, summariser = ScriptedEngine(), CountingSummariser()
-    settings = settings_for(stack, turns_per_day=1, history_tokens=HISTORY_TOKENS)
-    async with bundle(settings, token=user.token, engine=engine, summariser=summariser) as client:
-        imported = await client.post(
-            "/import-conversation", content=file, headers={"content-type": "application/json"}
-        )
-        (taken,) = imported.json()["taken"]
-        asked = {"request": "Go on", "conversationId": taken["conversationId"]}
-        assert (await client.post("/mega-mind", json=asked)).status_code == 200
-        await container_of(client).summaries.drain(20)
-        assert (await client.post("/mega-mind", json=asked)).status_code == 429
-    given = sum(estimate_tokens(row.content) for row in engine.histories[0])
-    assert (len(engine.requests), summariser.calls) == (1, 1)
-    assert given <= HISTORY_TOKENS
-    assert summariser.tokens <= HISTORY_TOKENS // 2 + 2 * settings.summary_tokens
-    assert given + summariser.tokens <= tokens_of(db, user) <= 1.6 * HISTORY_TOKENS
-
-
-async def test_tokens_are_limited_beside_turns(
-    stack: Stack, user: User, db: psycopg.Connection
-) -> None:
-    """The turn that goes over ends well; the next one, stored or not, waits for the day's end."""
-    engine = ScriptedEngine("y" * 3_000)
-    settings = settings_for(stack, tokens_per_day=1_500)
-    async with bundle(settings, token=user.token, engine=engine) as client:
-        unstored = {"request": "Hello", "persistMessages": False}
-        answers = [await client.post("/mega-mind", json={"request": "Hello"})]
-        answers += [await client.post("/mega-mind", json=unstored) for _ in range(2)]
-        answers.append(await client.post("/mega-mind", json={"request": "Hello"}))
-    assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
-    for refused in answers[2:]:
-        assert refused.json()["code"] == "too_many_tokens"
-        assert 80_000 < int(refused.headers["Retry-After"]) <= 86_400
-    assert len(engine.requests) == 2
-    assert 1_000 <= tokens_of(db, user) <= 1_020
 
 
 @pytest.fixture(scope="module")

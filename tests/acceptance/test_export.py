@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import re
 import uuid
 import zipfile
 from typing import Any
@@ -16,7 +15,6 @@ from local.stack import Stack
 from shared.imports.formats.ours import checksum_of
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import FailingEngine
-from tests.support.pdf_pages import solid, text_of
 from tests.support.users import User, functions_client
 
 SECRET = "canary-of-an-export"
@@ -83,17 +81,6 @@ async def test_numbers_keep_every_digit(user: User, db: psycopg.Connection) -> N
     assert '"m":1e+5000' in text
 
 
-async def test_many_messages_come_whole_and_in_order(user: User, db: psycopg.Connection) -> None:
-    """More than a page by number, and more than a page by size."""
-    conversation = await conversation_of(user, "Hi")
-    insert_messages(db, conversation, 1100, "n")
-    insert_messages(db, conversation, 8, "x" * 400_000)
-    document = (await export(user, conversation)).json()
-    assert [row["seq"] for row in document["messages"]] == list(range(1, 1111))
-    assert document["messages"][-1]["content"] == "x" * 400_000 + "8"
-    assert document["checksum"]["value"] == checksum_of(document)
-
-
 @pytest.mark.promise("exports", red="`export_messages` without `until`")
 @pytest.mark.parametrize("export_format", ["json", "markdown"])
 async def test_what_is_written_while_it_streams_is_left_out(
@@ -150,36 +137,6 @@ async def test_only_the_owner_and_the_service_can_export(
     assert (foreign.status_code, anon.status_code, served.status_code) == (404, 401, 200)
     assert SECRET not in foreign.text + anon.text
     assert SECRET in served.text
-
-
-async def test_pdf_holds_what_was_said_for_its_owner_alone(
-    stack: Stack, user: User, other_user: User
-) -> None:
-    """Each message's text and code, by both methods; nobody else gets a byte of it."""
-    conversation = await conversation_of(
-        user, f"{SECRET} Привет 你好 שלום", "Write a Python function"
-    )
-    code = [row["generated_code"] for row in (await user.load(conversation)).json()["messages"]][-1]
-    answer = await export(user, conversation, format="pdf")
-    body = {"conversationId": conversation, "format": "pdf"}
-    posted = await user.functions.post("/export-conversation", json=body)
-    foreign = await export(other_user, conversation, format="pdf")
-    missing = await export(other_user, str(uuid.uuid4()), format="pdf")
-    async with functions_client(stack.settings.url) as stranger:
-        anon = await stranger.get("/export-conversation", params=body)
-    text = text_of(answer.content)
-    assert answer.headers["content-type"] == "application/pdf"
-    assert re.fullmatch(
-        r'attachment; filename="\d{4}-\d\d-\d\d-[\w-]+\.pdf"(; filename\*=UTF-8\'\'\S+)?',
-        answer.headers["content-disposition"],
-    )
-    assert f"{SECRET} Привет 你好 שלום" in text
-    assert "Write a Python function" in text
-    assert solid(code) in solid(text)
-    assert posted.content == answer.content
-    assert (foreign.status_code, foreign.json()) == (missing.status_code, missing.json())
-    assert (foreign.status_code, anon.status_code) == (404, 401)
-    assert SECRET not in foreign.text + anon.text
 
 
 @pytest.mark.promise("exports")

@@ -10,16 +10,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.support.imported import DATA, case
-from tests.support.importing import ZIP, broken, count_of, exported, said_in, send, taken_from
+from tests.support.imported import DATA
+from tests.support.importing import ZIP, count_of, said_in, send, taken_from
 from tests.support.provider_files import (
-    CLAUDE_TAKEN,
-    GPT_TAKEN,
     as_bytes,
-    claude_sample,
     gpt_sample,
     lines_of,
-    zipped,
 )
 from tests.support.users import User
 
@@ -69,62 +65,6 @@ async def test_every_format_can_be_exported_and_imported_elsewhere(
             assert set(re.findall(r"\w{3,}", said)) <= set(re.findall(r"\w{3,}", markdown))
 
 
-async def test_a_number_that_is_too_large_is_the_files_error(user: User) -> None:
-    """With its name; nothing broke."""
-    answer = await send(user, case("f_1e400.json"))
-    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_import")
-    assert answer.json()["details"][0]["field"] == "timestamp"
-
-
-async def test_chatgpts_export_comes_in_order(user: User, db: psycopg.Connection) -> None:
-    """The active path; empty ones counted, and what was kept beside the words."""
-    report = (await send(user, gpt_sample())).json()
-    (taken,) = report["taken"]
-    messages = (await user.load(taken["conversationId"])).json()["messages"]
-    assert report["sources"] == ["chatgpt"]
-    assert [(m["role"], m["content"]) for m in messages] == GPT_TAKEN
-    assert taken["leftOut"] == {"empty": 1}
-    assert taken["kept"] == {"attachment": 1, "branch": 1, "reasoning": 1, "system": 2}
-    answer = messages[1]["metadata"]["imported"]
-    other = (await user.load(taken["conversationId"], branch="0")).json()
-    assert [m["content"] for m in other["messages"]] == ["The first try", "To the first try"]
-    assert other["siblings"][other["messages"][0]["id"]]["count"] == 2
-    found = await user.functions.post("/search-messages", json={"q": "first try"})
-    assert {(hit["branch"], hit["seq"]) for hit in found.json()["hits"]} == {(0, 1), (0, 2)}
-    assert messages[1]["parts"][0] == {"type": "reasoning", "text": "S\n\nHmm"}
-    assert (answer["model"], answer["source"]) == ("gpt-x", "chatgpt")
-    assert broken(db, [taken["conversationId"]]) == []
-
-
-async def test_claudes_export_comes_in_order(user: User, db: psycopg.Connection) -> None:
-    """The path to the newest leaf; a flat conversation as it is; no title, no problem."""
-    tree, flat = await taken_from(user, claude_sample())
-    assert await said_in(user, tree) == CLAUDE_TAKEN
-    assert await said_in(user, flat) == [("user", "Flat"), ("assistant", "Yes")]
-    loaded = (await user.load(tree)).json()
-    old = loaded["siblings"][loaded["messages"][1]["id"]]
-    assert (old["position"], old["count"]) == (2, 2)
-    assert loaded["messages"][0]["created_at"] == "2025-03-01T10:00:00.123456+00:00"
-    assert broken(db, [tree, flat]) == []
-
-
-@pytest.mark.promise("imports", red="`conversations_imported_key` not unique")
-@pytest.mark.parametrize("sample", [gpt_sample, claude_sample])
-async def test_a_providers_export_imported_again_adds_nothing(
-    user: User, db: psycopg.Connection, sample: Any
-) -> None:
-    """Each conversation of it is skipped, with the one that is there; a new one beside is taken."""
-    first = await taken_from(user, sample())
-    before = count_of(db, user)
-    new = {**sample()[0], "conversation_id": "new", "uuid": "new"}
-    again = (await send(user, sample())).json()
-    more = (await send(user, [*sample(), new])).json()
-    assert count_of(db, user) != before
-    assert [row["reason"] for row in again["skipped"]] == ["already_imported"] * len(first)
-    assert [row["conversationId"] for row in again["skipped"]] == first
-    assert (len(more["taken"]), len(more["skipped"])) == (1, len(first))
-
-
 @pytest.mark.promise("imports", red="`conversations_imported_key` not unique")
 async def test_one_file_sent_by_several_at_once_is_taken_once(
     user: User, db: psycopg.Connection
@@ -139,44 +79,6 @@ async def test_one_file_sent_by_several_at_once_is_taken_once(
     assert [answer.status_code for answer in answers] == [200] * 4
     assert any(answer.json()["taken"] for answer in answers)
     assert (len(named), count_of(db, user)) == (1, (1, 6, 0))
-
-
-async def test_zips_are_taken_as_they_are_given_out(
-    user: User, other_user: User, db: psycopg.Connection
-) -> None:
-    """A provider's in a folder, one in shards, and our own of an account."""
-    gpt, claude = as_bytes(gpt_sample()), claude_sample()
-    shards = zipped(**{
-        f"conversations-00{n}___json": as_bytes([one]) for n, one in enumerate(claude)
-    })  # fmt: skip
-    await taken_from(user, zipped(x__conversations___json=gpt, x__chat___html=b"<html>"), ZIP)
-    assert len(await taken_from(user, shards, ZIP)) == 2
-    account = (await user.functions.get("/export-account")).content
-    copies = await taken_from(other_user, account, ZIP)
-    mine = (await user.functions.get("/conversations")).json()["conversations"]
-    sums = [
-        sorted([(await exported(who, one))["checksum"]["value"] for one in ids])
-        for who, ids in ((user, [row["id"] for row in mine]), (other_user, copies))
-    ]
-    assert len(copies) == 3
-    assert sums[0] == sums[1]
-    assert broken(db, copies) == []
-
-
-@pytest.mark.promise("imports")
-async def test_the_export_of_a_month_later_adds_what_is_new(user: User) -> None:
-    """To the conversation of the first; a third time there is nothing to add."""
-    (conversation,) = await taken_from(user, case("cg_grown_1.json"))
-    second = (await send(user, case("cg_grown_2.json"))).json()
-    third = (await send(user, case("cg_grown_2.json"))).json()
-    (updated,) = second["updated"]
-    assert (updated["conversationId"], updated["messages"], updated["changed"]) == (
-        conversation, 2, 0,
-    )  # fmt: skip
-    assert [row["reason"] for row in third["skipped"]] == ["already_imported"]
-    assert [text for _, text in await said_in(user, conversation)] == [
-        "Part one?", "Part one.", "Part two?", "Part two.",
-    ]  # fmt: skip
 
 
 @pytest.mark.promise("imports", red="messages without an id stay without one")

@@ -69,16 +69,3 @@ async def test_what_was_kept_of_an_import_is_known_and_the_rest_stays_deleted(us
     assert [(one["reason"], one["conversationId"]) for one in again["skipped"]] == [
         ("deleted", None), ("already_imported", second),
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize("way", ["delete", "data api", "erasure"])
-async def test_a_turn_that_is_sent_again_brings_nothing_back(
-    user: User, db: psycopg.Connection, way: str
-) -> None:
-    """It is not found, in whatever conversation; a new key begins something new."""
-    first = await user.send("Hello", key="one")
-    await remove(user, way, first.json()["conversationId"])
-    again = await user.send("Hello", key="one")
-    assert (again.status_code, again.json()["code"]) == (404, "conversation_not_found")
-    assert count_of(db, user) == (0, 0, 0)
-    assert (await user.send("Hello", key="two")).status_code == 200

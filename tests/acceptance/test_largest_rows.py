@@ -5,7 +5,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from postgrest import APIError
 from psycopg.types.json import Jsonb
 
 from local.stack import Stack
@@ -166,25 +165,3 @@ async def test_the_largest_request_and_reply_are_a_turn(stack: Stack, user: User
     assert message["content"] == (reply * 3)[: len(message["content"])]
     page = await user.load(answer.json()["conversationId"], limit=1)
     assert len(page.content) <= PAGE_BYTES
-
-
-async def test_what_is_too_large_over_the_data_api_says_what(user: User) -> None:
-    """By the constraint's name, or the metadata's limit in words."""
-    client = await user.supabase()
-    rows: Any = (await client.table("conversations").insert({"user_id": user.id}).execute()).data
-    message = {"conversation_id": rows[0]["id"], "user_id": user.id, "role": "user"}
-    tried: dict[str, Any] = {
-        "messages_content_size": client.table("messages").insert(
-            {**message, "content": "x" * (MAX_TEXT_BYTES + 1)}
-        ),
-        "messages_metadata_size": client.table("messages").insert(
-            {**message, "content": "x", "metadata": {"a": "x" * MAX_METADATA_BYTES}}
-        ),
-        "larger than 500000 bytes": client.table("conversations").insert(
-            {"user_id": user.id, "metadata": {"a": "x" * MAX_GIVEN_METADATA_BYTES}}
-        ),
-    }
-    for words, call in tried.items():
-        with pytest.raises(APIError) as refused:
-            await call.execute()
-        assert words in str(refused.value.message)

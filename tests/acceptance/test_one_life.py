@@ -9,10 +9,8 @@ from typing import Any
 
 import httpx
 import psycopg
-import pytest
 
 from local.stack import Stack
-from shared.imports.formats.ours import checksum_of
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import ScriptedEngine
 from tests.support.invariants import found_broken
@@ -182,27 +180,3 @@ async def test_the_deepest_metadata_is_read_by_everything(user: User, other_user
     )
     assert copy["checksum"] == document["checksum"]
     assert (await user.send("Go on", conversationId=chat)).json()["success"] is True
-
-
-@pytest.mark.parametrize("levels", [DEEPEST + 1, 900])
-async def test_metadata_that_nests_too_deep_is_not_stored(user: User, levels: int) -> None:
-    """Neither over the Data API nor from a file, so no reader ever meets it."""
-    deep = nested(levels)
-    chat = (await user.send("Hi")).json()["conversationId"]
-    row = {"conversation_id": chat, "user_id": user.id, "role": "user", "content": "Deep."}
-    refused = [
-        await insert(user, "conversations", {"user_id": user.id, "metadata": deep}),
-        await insert(user, "messages", {**row, "metadata": deep}),
-    ]
-    assert all("nests too deep" in answer.text for answer in refused)
-    document = await get(user.functions, "/export-conversation", conversationId=chat)
-    document["messages"][0]["metadata"] = deep
-    has_checksum = levels < 300  # for more, none can be made here
-    if has_checksum:
-        document["checksum"]["value"] = checksum_of(document)
-    answer = await user.functions.post("/import-conversation", json=document)
-    problem = "nested too deep" if has_checksum else "checksum differs"
-    assert answer.status_code == 400
-    assert problem in answer.json()["message"]
-    assert len((await get(user.functions, "/conversations"))["conversations"]) == 1
-    assert len((await user.load(chat)).json()["messages"]) == 2

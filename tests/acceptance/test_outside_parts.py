@@ -1,14 +1,10 @@
 """Parts that a program outside writes on the way: as drafts, as docs/turns.md has it."""
 
-import asyncio
 from typing import Any
 
-import psycopg
 import pytest
 
-from tests.acceptance.test_foreign_clients import _join as join
 from tests.support import outside_writer
-from tests.support.fault_turns import expire_leases, turns_of
 from tests.support.outside_writer import Writer
 from tests.support.sse import read_events
 
@@ -37,20 +33,6 @@ async def write(writer: Writer, turn: dict[str, Any], **step: Any) -> dict[str, 
     return written
 
 
-async def test_a_later_form_of_a_call_takes_its_place(writer: Writer) -> None:
-    """And text behind a call is a part of its own, also where each write is repeated."""
-    turn = await writer.begin()
-    written = await write(writer, turn, **START)
-    assert place_of(written) == {"offset": 7, "version": 2}
-    written = await write(writer, turn, **place_of(written), parts=[FOUND])
-    written = await write(writer, turn, **place_of(written), text="Found.")
-    done = (await writer.step(turn, "complete")).json()["message"]
-    assert place_of(written) == {"offset": 15, "version": 4}
-    assert (done["content"], done["parts"]) == (
-        "I look.\n\nFound.", [TEXTS[0], FOUND, TEXTS[1]],
-    )  # fmt: skip
-
-
 async def test_parts_are_streamed_as_they_are_written(writer: Writer) -> None:
     """To whoever follows the turn, and as the open turn of its conversation."""
     turn = await writer.begin()
@@ -69,45 +51,6 @@ async def test_parts_are_streamed_as_they_are_written(writer: Writer) -> None:
                 await writer.step(turn, "complete")
     assert opened["draftParts"] == [TEXTS[0], CALL]
     assert seen == [{"type": "text"}, "I look.", CALL, FOUND]
-
-
-async def test_live_events_carry_parts(writer: Writer) -> None:
-    """As they carry those of every turn."""
-    client = await writer.user.supabase()
-    turn = await writer.begin()
-    events: list[dict[str, Any]] = []
-    status, _ = await join(client, turn["conversationId"], events.append)
-    place = {"offset": 0, "version": 0}
-    while not any(event["event"] == "part" for event in events):
-        place = place_of((await writer.step(turn, "write", **place, parts=[CALL])).json())
-        await asyncio.sleep(0.2)
-    await client.remove_all_channels()
-    payload = next(event["payload"] for event in events if event["event"] == "part")
-    assert status == "SUBSCRIBED"
-    assert (payload["turnId"], payload["attempt"]) == (turn["turnId"], 1)
-    assert (payload["index"], payload["part"]) == (0, CALL)
-
-
-@pytest.mark.promise("take-over")
-async def test_parts_survive_a_writer_that_never_comes_back(
-    writer: Writer, db: psycopg.Connection
-) -> None:
-    """A call that was cut off is stored as it was, and the next attempt begins without it."""
-    left = await writer.begin("k")
-    await write(writer, left, **START)
-    expire_leases(db, writer.user)
-    shown = (await writer.user.load(left["conversationId"])).json()
-    again = await writer.begin("l", conversationId=left["conversationId"])
-    await write(writer, again, **START)
-    expire_leases(db, writer.user)
-    taken = await writer.begin("l", conversationId=left["conversationId"])
-    written = await write(writer, taken, offset=0, version=0)
-    assert shown["messages"][1]["parts"] == [TEXTS[0], CALL]
-    assert shown["messages"][1]["metadata"]["error"]["type"] == "interrupted"
-    assert (taken["attempt"], place_of(written)) == (2, {"offset": 0, "version": 0})
-    assert turns_of(db, writer.user) == [
-        ("interrupted", 1, ["user", "assistant"]), ("running", 2, ["user"]),
-    ]  # fmt: skip
 
 
 @pytest.mark.promise("row sizes", red="the draft written whatever its size")

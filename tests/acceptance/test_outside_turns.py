@@ -1,6 +1,5 @@
 """Turns that a program outside writes with the service key, as docs/turns.md has it."""
 
-import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,10 @@ import pytest
 
 from local.settings import ROOT
 from local.stack import Stack
-from tests.acceptance.test_foreign_clients import _join as join
 from tests.acceptance.test_foreign_clients import seen_by
 from tests.support import outside_writer
 from tests.support.fault_turns import expire_leases, turns_of
 from tests.support.outside_writer import Writer
-from tests.support.sse import read_events
 from tests.support.strict_types import type_errors
 from tests.support.ui_messages import resuming, text_of
 from tests.support.users import User
@@ -80,22 +77,6 @@ async def test_a_reply_of_parts_is_stored_as_it_is(writer: Writer) -> None:
     assert wrong.status_code == 400
 
 
-@pytest.mark.parametrize("step", ["complete", "fail"])
-@pytest.mark.parametrize("written", ["Found.", ""], ids=["written", "nothing written"])
-async def test_parts_without_text_stand_behind_what_was_written(
-    writer: Writer, step: str, written: str
-) -> None:
-    """A reply of calls and sources alone loses no text, and is given none."""
-    call = {"type": "tool-search", "toolCallId": "1", "state": "input-available", "input": {}}
-    error = {"error": {"type": "timeout", "message": "Late."}} if step == "fail" else {}
-    turn = await writer.begin()
-    await writer.step(turn, "write", offset=0, text=written)
-    done = (await writer.step(turn, step, parts=[call], **error)).json()["message"]
-    text = [{"type": "text", "text": written}] if written else []
-    assert done["parts"] == [*text, call]
-    assert done["content"] == (written or ("Late." if step == "fail" else ""))
-
-
 async def test_a_program_answers_an_edit_and_answers_once_more(writer: Writer) -> None:
     """Beside what was there, as mega-mind does; each has what came before it for a history."""
     first = await writer.begin(request="One?")
@@ -109,137 +90,6 @@ async def test_a_program_answers_an_edit_and_answers_once_more(writer: Writer) -
     assert histories == [[], []]
     shown = (await writer.user.load(first["conversationId"])).json()["messages"]
     assert [row["content"] for row in shown] == ["Two?", "2."]
-
-
-async def test_the_history_comes_with_the_turn(writer: Writer) -> None:
-    """Whoever answered before: this or mega-mind."""
-    before = (await writer.user.send("Hi")).json()
-    turn = await writer.begin(conversationId=before["conversationId"])
-    said = [(row["seq"], row["role"], row["content"]) for row in turn["history"]]
-    assert said == [
-        (1, "user", "Hi"),
-        (2, "assistant", before["message"]["content"]),
-    ]
-
-
-@pytest.mark.promise("one key, one effect")
-async def test_one_key_is_one_turn(writer: Writer, db: psycopg.Connection) -> None:
-    """While it runs 409, then the reply; another request under it is refused."""
-    sent = [writer.post("/turns", "k", request="Hello") for _ in range(24)]
-    answers = await asyncio.gather(*sent)
-    (turn,) = [answer.json() for answer in answers if answer.status_code == 200]
-    assert {answer.status_code for answer in answers} == {200, 409}
-    ends = [writer.step(turn, "complete", content=f"Reply {n}") for n in range(8)]
-    replies = {answer.json()["message"]["id"] for answer in await asyncio.gather(*ends)}
-    again = await writer.begin("k")
-    other = await writer.post("/turns", "k", request="Another")
-    assert len(replies) == 1
-    assert (again["replayed"], again["message"]["id"]) == (True, *replies)
-    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
-    assert turns_of(db, writer.user) == [("completed", 1, ["user", "assistant"])]
-
-
-async def test_mega_mind_and_a_program_share_a_key(writer: Writer) -> None:
-    """They are two writers of one kind of turn."""
-    turn = await writer.begin("k")
-    await writer.step(turn, "complete", content="Theirs.")
-    answer = (await writer.user.send("Hello", key="k")).json()
-    assert (answer["replayed"], answer["message"]["content"]) == (True, "Theirs.")
-
-
-async def test_a_write_can_be_repeated_and_leaves_no_hole(
-    writer: Writer, db: psycopg.Connection
-) -> None:
-    """The answer says where to go on, whatever was sent."""
-    turn = await writer.begin()
-    offsets = [
-        (await writer.step(turn, "write", offset=offset, text=text)).json()["offset"]
-        for offset, text in [(0, "abc"), (0, "abc"), (9, "zzz"), (2, "cde"), (0, "ab"), (5, "")]
-    ]
-    draft = db.execute("select draft from turns where id = %s", (turn["turnId"],)).fetchone()
-    assert offsets == [3, 3, 3, 5, 5, 5]
-    assert draft == ("abcde",)
-
-
-@pytest.mark.promise("fencing")
-async def test_a_late_writer_is_refused(writer: Writer, db: psycopg.Connection) -> None:
-    """Once the lease is over the key begins the next attempt, and the first one stores nothing."""
-    late = await writer.begin("k")
-    await writer.step(late, "write", offset=0, text="Late")
-    expire_leases(db, writer.user)
-    turn = await writer.begin("k")
-    refused = [
-        await writer.step(late, "write", offset=4, text=" words"),
-        await writer.step(late, "complete"),
-        await writer.step(late, "fail", error={"type": "timeout", "message": "Too long."}),
-    ]
-    await writer.step(turn, "write", offset=0, text="In time")
-    done = await writer.step(turn, "complete")
-    after = await writer.step(turn, "write", offset=7, text="!")
-    assert (late["attempt"], turn["attempt"], turn["turnId"]) == (1, 2, late["turnId"])
-    assert {(r.status_code, r.json()["code"]) for r in refused} == {(409, "turn_superseded")}
-    assert done.json()["message"]["content"] == "In time"
-    assert after.json()["details"] == {
-        "turnId": turn["turnId"], "status": "completed", "attempt": 2,
-    }  # fmt: skip
-
-
-async def test_a_writer_keeps_its_lease_by_writing(writer: Writer, db: psycopg.Connection) -> None:
-    """For as long as it asks for, from each write on."""
-    left = "select extract(epoch from lease_expires_at - now()) from turns where id = %s"
-    turn = await writer.begin(leaseSeconds=600)
-    begun = db.execute(left, (turn["turnId"],)).fetchone()
-    await writer.step(turn, "write", offset=0, leaseSeconds=60)
-    shorter = db.execute(left, (turn["turnId"],)).fetchone()
-    assert begun is not None
-    assert shorter is not None
-    assert 500 < begun[0] <= 600
-    assert 30 < shorter[0] <= 60
-
-
-async def test_a_failure_is_stored_with_the_text_so_far(writer: Writer) -> None:
-    """Or with its own sentence, if there is none."""
-    error = {"type": "over_quota", "message": "No more today."}
-    half = await writer.begin()
-    await writer.step(half, "write", offset=0, text="Half")
-    ended = (await writer.step(half, "fail", error=error)).json()
-    blank = (await writer.step(await writer.begin(), "fail", error=error)).json()
-    nothing = (await writer.step(await writer.begin(), "complete")).json()
-    assert (ended["status"], ended["message"]["content"]) == ("failed", "Half")
-    assert ended["message"]["metadata"]["error"] == error
-    assert blank["message"]["content"] == "No more today."
-    assert (nothing["status"], nothing["message"]["metadata"]["success"]) == ("failed", False)
-
-
-async def test_the_owner_stops_it_and_the_writer_is_told(writer: Writer) -> None:
-    """At its next write; it then ends the turn as cancelled."""
-    turn = await writer.begin()
-    await writer.step(turn, "write", offset=0, text="So far")
-    cancel = await writer.user.functions.post("/cancel-turn", json={"turnId": turn["turnId"]})
-    answer = await writer.step(turn, "write", offset=6)
-    error = {"type": "cancelled", "message": "The reply was stopped."}
-    ended = (await writer.step(turn, "fail", error=error)).json()
-    assert cancel.json()["status"] == "running"
-    assert answer.json()["cancelRequested"] is True
-    assert (ended["status"], ended["message"]["content"]) == ("cancelled", "So far")
-
-
-async def test_whoever_follows_sees_it_as_it_is_written(writer: Writer) -> None:
-    """In mega-mind's stream of it, and on the page as the open turn."""
-    turn = await writer.begin()
-    await writer.step(turn, "write", offset=0, text="One ")
-    opened = (await writer.user.load(turn["conversationId"])).json()["openTurn"]
-    text = ""
-    query = {"turnId": turn["turnId"]}
-    async with writer.user.functions.stream("GET", "/mega-mind", params=query) as answer:
-        async for event in read_events(answer):
-            if event.name == "delta":
-                text += event.data["text"]
-            if text == "One ":
-                await writer.step(turn, "write", offset=4, text="two")
-                await writer.step(turn, "complete")
-    assert opened["draft"] == "One "
-    assert text == "One two"
 
 
 @pytest.mark.promise("verified caller")
@@ -330,21 +180,3 @@ def test_the_documents_lines_write_turns_in_typescript(
     assert seen["tools"]["parts"][1]["output"] == [1]
     ended = [status for status, *_ in turns_of(db, user)]
     assert ended == ["completed", "completed", "failed", "completed"]
-
-
-async def test_live_events_show_what_is_written(writer: Writer) -> None:
-    """Text goes over Realtime beside what commits send."""
-    client = await writer.user.supabase()
-    turn = await writer.begin()
-    events: list[dict[str, Any]] = []
-    status, _ = await join(client, turn["conversationId"], events.append)
-    offset = 0
-    while not any(event["event"] == "delta" for event in events):
-        written = await writer.step(turn, "write", offset=offset, text="word ")
-        offset = written.json()["offset"]
-        await asyncio.sleep(0.2)
-    await client.remove_all_channels()
-    payload = next(event["payload"] for event in events if event["event"] == "delta")
-    assert status == "SUBSCRIBED"
-    assert (payload["turnId"], payload["attempt"]) == (turn["turnId"], 1)
-    assert payload["text"] == "word "

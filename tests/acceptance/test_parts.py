@@ -1,6 +1,5 @@
 """Parts, from a request to the row, the stream, the exports and back."""
 
-import json
 from typing import Any
 
 import psycopg
@@ -8,10 +7,9 @@ import pytest
 
 from local.stack import Stack
 from shared.ai import EngineEvent, PartReady, ReasoningDelta
-from tests.acceptance.test_streaming import client_of, streaming
-from tests.support.bundle import settings_for
+from tests.support.bundle import bundle, settings_for
 from tests.support.engines import TypingEngine
-from tests.support.server import served_bundle
+from tests.support.sse import read_events
 from tests.support.users import User
 
 CALL = {
@@ -26,7 +24,6 @@ FILE = {
     "type": "file", "mediaType": "image/png", "filename": "a.png",
     "url": "data:image/png;base64,AA==", "providerMetadata": {"any": {"id": 1}},
 }  # fmt: skip
-NATIVE = {"framework": "any", "version": "1.0", "data": [{"kind": "request", "n": 1.50}]}
 STEPS: list[str | EngineEvent] = [
     ReasoningDelta("Hm."),
     "Let me look.",
@@ -46,12 +43,11 @@ async def test_a_turn_with_parts_goes_all_the_way_and_back(stack: Stack, user: U
     """Stream, rows, JSON, Markdown, and an import that is the same again."""
     engine = TypingEngine([*STEPS, PartReady(SOURCE)])
     engine.allow(len(STEPS) + 2)
-    async with (
-        served_bundle(settings_for(stack), engine=engine) as url,
-        client_of(url, user) as client,
-        streaming(client, request="Is it cold?", parts=[FILE]) as stream,
-    ):
-        events = [event async for event in stream]
+    headers = {"accept": "text/event-stream"}
+    async with bundle(settings_for(stack), token=user.token, engine=engine) as client:
+        body = {"request": "Is it cold?", "parts": [FILE]}
+        answer = await client.post("/mega-mind", json=body, headers=headers)
+        events = [event async for event in read_events(answer)]
     conversation = events[0].data["conversationId"]
     loaded = (await user.load(conversation)).json()["messages"]
     assert [row["parts"] for row in loaded] == [
@@ -99,24 +95,6 @@ async def _comes_back_as_it_was(user: User, query: dict[str, str]) -> None:
     ]
 
 
-async def test_a_native_form_is_exported_and_imported_exactly(
-    stack: Stack, user: User, db: psycopg.Connection
-) -> None:
-    """With every digit of its numbers."""
-    conversation = (await user.send("Hello")).json()["conversationId"]
-    native = json.dumps(NATIVE).replace("1.5", "1.50000000000000000001")
-    with db.transaction():
-        db.execute("set local session_replication_role = replica")
-        db.execute(
-            "update messages set native = %s where conversation_id = %s", (native, conversation)
-        )
-    text = (
-        await user.functions.get("/export-conversation", params={"conversationId": conversation})
-    ).text
-    assert text.count("1.50000000000000000001") == 2
-    await _comes_back_as_it_was(user, {"conversationId": conversation})
-
-
 @pytest.mark.parametrize(
     ("parts", "named"),
     [
@@ -140,20 +118,3 @@ async def test_parts_that_can_not_be_a_users_are_refused(
     assert named in answer.text
     row = db.execute("select count(*) from messages where user_id = %s", (user.id,)).fetchone()
     assert row == (0,)
-
-
-async def test_the_place_of_a_requests_text_is_kept(user: User) -> None:
-    """Where it is one of the parts."""
-    parts = [FILE, {"type": "text", "text": "Look"}, {"type": "data-x", "data": None}]
-    sent = (await user.send("Look", parts=parts)).json()
-    assert sent["userMessage"]["parts"] == parts
-    assert sent["userMessage"]["content"] == "Look"
-
-
-async def test_a_reply_with_files_has_them_as_parts(user: User) -> None:
-    """The offline engine's too; one that is only text has none."""
-    code = (await user.send("Write a Python function that adds two numbers")).json()["message"]
-    assert [part["type"] for part in code["parts"]] == ["text", "file"]
-    assert code["parts"][1]["filename"] == code["metadata"]["files"][0]["path"]
-    assert code["parts"][0]["text"] == code["content"]
-    assert (await user.send("Hello")).json()["message"]["parts"] == []

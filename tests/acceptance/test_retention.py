@@ -86,36 +86,6 @@ def ids_of(db: psycopg.Connection, user: User) -> list[str]:
     return [row_id for (row_id,) in rows]
 
 
-async def test_a_policy_archives_and_deletes_and_what_is_archived_comes_back(
-    db: psycopg.Connection, user: User, service: httpx.AsyncClient
-) -> None:
-    """The dry run says what the real one does; an archived chat is loaded, restored, and stays."""
-    policy = {"userId": user.id, "archiveAfterDays": 10, "deleteAfterDays": 20}
-    await service.put("/retention-policies", json=policy)
-    old, older, young = [await start(user) for _ in range(3)]
-    forget(db, old, 15)
-    forget(db, older, 25)
-    mine = {"userId": user.id}
-    dry = (await service.post("/apply-retention", json=mine)).json()
-    real = (await service.post("/apply-retention", json={**mine, "dryRun": False})).json()
-    counts = {"archived": 1, "skipped": 0, "more": False,
-              "deleted": {"conversations": 1, "messages": 2, "turns": 1}}  # fmt: skip
-    assert (dry, real) == ({"dryRun": True, **counts}, {"dryRun": False, **counts})
-
-    async def listed(*, archived: bool) -> list[str]:
-        query = {"archived": archived}
-        page = (await user.functions.get("/conversations", params=query)).json()
-        return [row["id"] for row in page["conversations"]]
-
-    assert (await listed(archived=False), await listed(archived=True)) == ([young], [old])
-    assert len((await user.load(old)).json()["messages"]) == 2
-    assert (await user.load(older)).status_code == 404
-    await user.functions.patch(f"/conversations/{old}", json={"archived": False})
-    again = (await service.post("/apply-retention", json={**mine, "dryRun": False})).json()
-    assert again["archived"] == 0
-    assert set(await listed(archived=False)) == {young, old}
-
-
 async def test_policies_are_set_listed_and_removed(user: User, service: httpx.AsyncClient) -> None:
     """One for each scope; a second one takes its place."""
     for days in (30, 60):
@@ -291,6 +261,7 @@ async def test_nobody_erases_another(
 SOME = str(uuid.uuid4())
 BACKEND: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/apply-retention", {"json": {"dryRun": True}}),
+    ("POST", "/sweep-turns", {}),
     ("GET", "/retention-policies", {}),
     ("PUT", "/retention-policies", {"json": {"deleteAfterDays": 1}}),
     ("DELETE", f"/retention-policies/{SOME}", {}),

@@ -52,24 +52,6 @@ async def test_a_hit_leads_to_its_place_in_the_conversation(user: User) -> None:
     assert (posted["parts"], posted["truncated"], posted["nextCursor"]) == (False, False, None)
 
 
-@pytest.mark.promise("search", red="the whole of it in the index")
-async def test_the_longest_message_is_stored_and_its_ends_are_found(
-    user: User,
-) -> None:
-    """Two megabytes, whole; of its words the first megabyte and the end are in the index."""
-    words = (f"word{number} " for number in range(200_000))
-    text = "Early " + "".join(words)[:1_999_000] + " late"
-    turn = (await user.send(text)).json()
-    found = {
-        q: await search(user, q, role="user") for q in ("early", "word90000", "word140000", "late")
-    }
-    assert turn["success"] is True
-    assert turn["userMessage"]["content"] == text
-    assert {q: len(answer["hits"]) for q, answer in found.items()} == {
-        "early": 1, "word90000": 1, "word140000": 0, "late": 1,
-    }  # fmt: skip
-
-
 @pytest.mark.promise("search")
 async def test_nobody_finds_what_is_not_their_own(
     stack: Stack, user: User, other_user: User, service: httpx.AsyncClient
@@ -187,36 +169,6 @@ async def test_nothing_that_is_stored_can_pass_for_a_mark(
     assert {hit["snippet"]["text"] for hit in hits} == set(FORGERIES)
     # Mathematical letters read as letters; what isn't seen is in no mark.
     assert {text for hit in hits for text in marked(hit)} == {"plum", "𝔭𝔩𝔲𝔪"}
-
-
-@pytest.mark.promise("search", red="the index not taken on")
-async def test_a_search_behind_the_index_takes_it_on_and_finds_everything(
-    user: User, db: psycopg.Connection
-) -> None:
-    """Nothing is missing though nobody has swept, and a page that follows goes on."""
-    conversation = make_conversation(db, user.id)
-    say(db, user, conversation, "a cherimoya")
-    db.execute(
-        "insert into messages (conversation_id, user_id, role, content)"
-        " select %s, %s, 'user', 'a tamarillo ' || n from generate_series(1, 700) as n",
-        (conversation, user.id),
-    )
-    first = await search(user, "cherimoya")
-    page = await search(user, "tamarillo", limit=200)
-    after = await search(user, "tamarillo", limit=200, cursor=page["nextCursor"])
-    assert [hit["seq"] for hit in first["hits"]] == [1]
-    assert [answer["incomplete"] for answer in (first, page, after)] == [False] * 3
-    assert len({hit["seq"] for hit in page["hits"] + after["hits"]}) == 400
-
-
-@pytest.mark.parametrize("q", ["🎉", '"', "or", "-", '""', "-plum"])
-async def test_a_query_without_a_word_is_a_400_with_a_sentence(user: User, q: str) -> None:
-    """For the person who typed it, and without a name of ours."""
-    answer = await user.functions.post("/search-messages", json={"q": q})
-    body = answer.json()
-    assert (answer.status_code, body["code"]) == (400, "invalid_request")
-    assert body["message"].startswith("There ")
-    assert body["message"].endswith(".")
 
 
 ODD = [

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from tests.support.engines import FailingEngine, ScriptedEngine, TypingEngine
+from tests.support.engines import ScriptedEngine, TypingEngine
 from tests.support.ui_messages import (
     load,
     request_of,
@@ -140,19 +140,6 @@ async def test_a_chat_is_stopped_by_its_own_call_and_not_by_hanging_up(
     assert [chunk["type"] for chunk in rest[-2:]] == ["abort", "finish"]
     assert loaded["messages"][-1]["parts"][0]["text"] == PIECES[0] + PIECES[1]
     assert loaded["openTurn"] is None
-
-
-async def test_a_failed_reply_is_shown_as_it_is_stored_and_then_an_error(
-    stack: Stack, user: User
-) -> None:
-    """The message holds what the row does; `error` is the last chunk."""
-    chat_id = str(uuid4())
-    async with served_to(user, stack, FailingEngine()) as client:
-        chunks = await send(client, request_of(chat_id, user_message("Hello")))
-        reply = (await load(client, chat_id))["messages"][-1]
-    assert text_of(chunks) == reply["parts"][0]["text"]
-    assert chunks[-2] == {"type": "message-metadata", "messageMetadata": reply["metadata"]}
-    assert chunks[-1] == {"type": "error", "errorText": reply["metadata"]["error"]["message"]}
 
 
 async def test_nobody_gets_into_somebody_elses_chat(

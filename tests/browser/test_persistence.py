@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
-import httpx
 import psycopg
 import pytest
 import pytest_asyncio
@@ -129,32 +128,6 @@ async def test_what_is_written_without_a_network_is_sent_once_when_it_is_back(
         "Written in a tunnel",
     ]
     assert len(rows) == 4
-
-
-async def test_an_answer_that_is_lost_on_the_way_doubles_nothing(
-    slow_stack: Stack, browser: Browser, reader: User
-) -> None:
-    """The request arrives, its answer does not: it is sent again under the same key."""
-    keys: list[str] = []
-
-    async def swallow(route) -> None:  # type: ignore[no-untyped-def]
-        keys.append(route.request.headers["idempotency-key"])
-        if len(keys) == 1:
-            headers = {**route.request.headers}
-            async with httpx.AsyncClient(timeout=60) as http:
-                await http.post(route.request.url, content=route.request.post_data, headers=headers)
-            await route.abort()
-        else:
-            await route.continue_()
-
-    async with visitor(browser, slow_stack) as visit:
-        page = await visit.sign_in(reader)
-        await visit.context.route("**/functions/v1/mega-mind", swallow)
-        await send(page, "Only once")
-        await replies(page)
-        await expect(messages_of(page)).to_have_text(["Only once"])
-    assert len(set(keys)) == 1 < len(keys)
-    assert [role for role, _ in stored(slow_stack, reader)] == ["user", "assistant"]
 
 
 async def test_without_realtime_everything_still_arrives(

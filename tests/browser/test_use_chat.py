@@ -8,15 +8,10 @@ from playwright.async_api import Browser, expect
 
 from local.stack import Stack
 from tests.support.ai_sdk_page import build_example, chat_browser
-from tests.support.engines import TypingEngine
 from tests.support.tool_engines import AskingEngine, CountingEngine
-from tests.support.ui_messages import load
 from tests.support.users import User
 
 pytestmark = pytest.mark.timeout(300)
-
-PIECES = ["One, ", "two, ", "three."]
-WHOLE = "".join(PIECES)
 
 
 @pytest.fixture(scope="module")
@@ -25,48 +20,6 @@ def built(site: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("use-chat")
     build_example(site, folder)
     return folder
-
-
-async def test_a_reload_in_mid_stream_and_another_tab_see_the_whole_reply(
-    site: Stack, browser: Browser, visiting_user: User, built: Path
-) -> None:
-    """Each shows the text so far, goes on from there, and asks the AI nothing."""
-    engine, chat_id = TypingEngine(PIECES), str(uuid4())
-    async with chat_browser(browser, site, visiting_user, engine, built) as chats:
-        tab = await chats.open(chat_id)
-        await tab.send("Count")
-        engine.allow(1)
-        await expect(tab.messages).to_have_text(["Count", PIECES[0]])
-        await tab.page.reload()
-        other = await chats.open(chat_id)
-        for each in (tab, other):
-            await expect(each.messages).to_have_text(["Count", PIECES[0]])
-        engine.allow(3)
-        for each in (tab, other):
-            await expect(each.messages).to_have_text(["Count", WHOLE])
-            await expect(each.status).to_have_text("ready")
-        await tab.page.reload()
-        await expect(tab.messages).to_have_text(["Count", WHOLE])
-    assert engine.runs == 1
-
-
-async def test_a_reply_is_stopped_for_good(
-    site: Stack, browser: Browser, visiting_user: User, built: Path
-) -> None:
-    """What it had written is shown, and is what a reload shows."""
-    engine, chat_id = TypingEngine(PIECES), str(uuid4())
-    async with chat_browser(browser, site, visiting_user, engine, built) as chats:
-        tab = await chats.open(chat_id)
-        await tab.send("Count")
-        engine.allow(2)
-        so_far = (PIECES[0] + PIECES[1]).strip()
-        await expect(tab.messages).to_have_text(["Count", so_far])
-        await tab.press("Stop")
-        await expect(tab.status).to_have_text("ready")
-        await tab.page.reload()
-        await expect(tab.messages).to_have_text(["Count", so_far])
-    stored = (await load(visiting_user.functions, chat_id))["messages"][-1]
-    assert stored["metadata"]["error"]["type"] == "cancelled"
 
 
 async def test_a_message_is_edited_and_its_reply_made_once_more(

@@ -19,8 +19,8 @@ from shared.ai.history import NO_RESULT
 from shared.encoding.parts import Part
 from tests.faults.test_crash_points import QUICK
 from tests.support.cut_agent import PARTS, TEXT
-from tests.support.fake_provider import FakeProvider, running_provider, streaming, strictly
-from tests.support.fault_turns import TAKEN_OVER, ask, turns_of
+from tests.support.fake_provider import FakeProvider, running_provider, strictly
+from tests.support.fault_turns import ask, turns_of
 from tests.support.invariants import found_broken
 from tests.support.process import begin_and_leave, functions_process
 from tests.support.users import User
@@ -140,28 +140,4 @@ async def test_a_conversation_goes_on_after_calls_that_were_cut_off(
     assert [status for status, *_ in turns_of(db, user)] == [
         "interrupted", "completed", "completed",
     ]  # fmt: skip
-    assert [broken for broken in found_broken(db) if broken["user_id"] == user.id] == []
-
-
-@pytest.mark.promise("take-over", red="`begin_turn` keeps the parts of the draft")
-async def test_the_next_attempt_has_nothing_of_one_that_was_cut_off(
-    stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
-) -> None:
-    """Neither in its draft, nor on its way to the provider, nor in its reply."""
-    await cut_off(stack, user, db, tmp_path)
-    with running_provider() as provider:
-        provider.answer = streaming("Fine.", is_held=True)
-        async with healthy_client(stack, user, tmp_path, provider) as client:
-            sending = asyncio.create_task(ask(client, "k", "Is it cold?"))
-            await until(lambda: (draft_of(db, user) or ())[1:2] == ("Fine.",))
-            written = draft_of(db, user)
-            provider.may_go_on.set()
-            answer = await sending
-    assert written == (2, "Fine.", [])
-    said = [one["content"] for one in provider.asked[0]["messages"] if one["role"] == "user"]
-    assert said == ["Is it cold?"]
-    assert answer.json()["message"]["content"] == "Fine."
-    (reply,) = replies_of(db, user)
-    assert (reply["content"], reply["parts"]) == ("Fine.", [])
-    assert turns_of(db, user) == TAKEN_OVER
     assert [broken for broken in found_broken(db) if broken["user_id"] == user.id] == []

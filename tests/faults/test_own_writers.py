@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import sys
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,9 @@ import pytest
 from local.settings import ROOT
 from local.stack import Stack
 from tests.faults.test_crash_points import POINTS, QUICK, ending_of
-from tests.faults.test_cut_tool_calls import draft_of
-from tests.support.fault_turns import expire_leases, turns_of
-from tests.support.killed_writers import LibraryProgram
 from tests.support.library_writer import PIECES, REQUEST
 from tests.support.process import functions_process
 from tests.support.users import User, functions_client
-from tests.support.waiting import until
 
 WHOLE = "".join(PIECES)
 
@@ -64,39 +59,6 @@ async def test_a_program_that_died_at_this_point_ends_its_turn_under_the_same_ke
         ("user", REQUEST, "completed", 1),
         ("assistant", WHOLE, "completed", 2),
     ]
-
-
-@pytest.mark.promise("one key, one effect")
-async def test_programs_that_share_a_key_write_one_reply(
-    stack: Stack, user: User, db: psycopg.Connection
-) -> None:
-    """Four processes at once: one writes, the others are given what it wrote."""
-    runs = await asyncio.gather(*(run_writer(stack, user, pause=0.05) for _ in range(4)))
-    printed = [json.loads(line) for _, line in runs]
-    assert {said["content"] for said in printed} == {WHOLE}
-    assert sorted(said["replayed"] for said in printed) == [False, True, True, True]
-    assert turns_of(db, user) == [("completed", 1, ["user", "assistant"])]
-
-
-@pytest.mark.promise("fencing")
-async def test_a_program_whose_loop_was_blocked_past_its_lease_stores_nothing(
-    stack: Stack, user: User, db: psycopg.Connection
-) -> None:
-    """It stood still, another wrote the turn under its key, and it is given that reply."""
-    blocked, other = (LibraryProgram(stack, QUICK, repeat(None)) for _ in range(2))
-    job = {"user_id": user.id, "key": "k", "request": REQUEST}
-    doing = asyncio.create_task(blocked.do({**job, "pieces": ["Late ", "words"], "pause": 2}))
-    await until(lambda: draft_of(db, user) == (1, "Late ", []))
-    blocked.stand_still()
-    written = await other.do(job)
-    blocked.go_on()
-    given = await doing
-    for program in (blocked, other):
-        await program.stop()
-    assert written is not None
-    assert given is not None
-    assert (written["content"], given["rows"]) == (WHOLE, written["rows"])
-    assert turns_of(db, user) == [("completed", 2, ["user", "assistant"])]
 
 
 class Program:
@@ -156,27 +118,3 @@ async def test_a_service_that_died_under_a_program_loses_and_doubles_nothing(
         ("user", REQUEST, "completed", 1),
         ("assistant", WHOLE, "completed", 2),
     ]
-
-
-@pytest.mark.promise("fencing")
-@pytest.mark.parametrize("step", ["write", "complete", "fail"])
-async def test_a_program_that_wakes_up_late_stores_nothing(
-    stack: Stack, user: User, db: psycopg.Connection, step: str
-) -> None:
-    """Its key was begun again meanwhile, by another that goes on."""
-    url = stack.settings.environment()["SUPABASE_URL"]
-    late, program = Program(stack, user, url), Program(stack, user, url)
-    turn = await late.begin()
-    expire_leases(db, user)
-    writing = await program.begin()
-    bodies: dict[str, dict[str, Any]] = {
-        "write": {"offset": 0, "text": "Late"},
-        "complete": {"content": "Late"},
-        "fail": {"error": {"type": "timeout", "message": "Late."}},
-    }
-    refused = await late.post(f"/{turn['turnId']}/{step}", attempt=turn["attempt"], **bodies[step])
-    place = {"attempt": writing["attempt"], "content": WHOLE}
-    done = await program.post(f"/{writing['turnId']}/complete", **place)
-    assert (refused.status_code, refused.json()["code"]) == (409, "turn_superseded")
-    assert done.json()["message"]["content"] == WHOLE
-    assert turns_of(db, user) == [("completed", 2, ["user", "assistant"])]

@@ -140,27 +140,6 @@ async def test_a_stopped_postgres_is_a_503_in_time_and_one_turn_once_it_goes_on(
     assert engine.requests == ["Hello"]
 
 
-@pytest.mark.promise("Postgres away", red="a caller waits for its reply without a bound")
-async def test_a_reply_that_finds_postgres_stopped_is_given_away_and_stored_later(
-    broken_stack: Stack, victim: User, broken_db: psycopg.Connection, by_road: Road
-) -> None:
-    """SIGSTOP while the AI works: a 503 with the reply; it is stored when Postgres goes on."""
-    engine = ScriptedEngine("Done.", hold=True)
-    settings = settings_for(broken_stack, **{**LONG_LEASE, **by_road(broken_stack)})
-    async with bundle(settings, token=victim.token, engine=engine) as client:
-        asking = asyncio.create_task(ask(client))
-        await asyncio.wait_for(engine.started.wait(), timeout=20)
-        with stopped(broken_stack):
-            engine.release.set()
-            refused = await asyncio.wait_for(asking, BOUND)
-        answer = await until_answered(client)
-    assert (refused.status_code, refused.json()["code"]) == (503, "reply_not_stored")
-    assert refused.json()["reply"]["content"] == "Done."
-    assert (answer.status_code, answer.json()["message"]["content"]) == (200, "Done.")
-    assert turns_of(broken_db, victim) == COMPLETED
-    assert engine.requests == ["Hello"]
-
-
 @pytest.mark.promise("Postgres away", red="the worker tries to store a reply once")
 @needs_prlimit
 async def test_a_table_that_can_not_grow_is_a_503_that_heals_by_itself(

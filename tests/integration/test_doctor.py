@@ -137,9 +137,9 @@ async def test_a_missing_setting_is_one_line_and_code_2(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-async def proxy(own_stack: Stack) -> AsyncIterator[Proxy]:
+async def proxy(patients_stack: Stack) -> AsyncIterator[Proxy]:
     """A proxy in front of the stack, that counts the calls."""
-    async with proxy_to(own_stack.settings.url) as running:
+    async with proxy_to(patients_stack.settings.url) as running:
         yield running
 
 

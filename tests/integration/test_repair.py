@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from tests.support.patient import BEGIN_TURN, Patient, everything_in
+from tests.support.sql_calls import as_service
 
 pytest_plugins = ["tests.support.patient"]
 
@@ -349,6 +350,32 @@ async def test_a_reply_that_is_gone_is_stored_as_interrupted(patient: Patient) -
     assert last["turn_id"] == patient.names["second"]
     assert last["content"] == "The reply was interrupted before it was complete."
     assert last["metadata"]["error"]["type"] == "interrupted"
+
+
+async def test_a_reply_that_is_gone_from_another_path_is_stored_on_that(patient: Patient) -> None:
+    """It follows its turn's message, and the path that is shown stays as it is."""
+    asked = patient.db.execute(
+        "select id::text from messages where turn_id = %(second)s and role = 'user'", patient.names
+    ).fetchone()
+    assert asked is not None
+    with as_service(patient.stack.settings.db_url) as service:
+        service.complete(
+            service.begin(
+                patient.owner.id, "Edited", conversation_id=patient.conversation, edits=asked[0]
+            )
+        )
+    patient.plant("delete from messages where turn_id = %(second)s and role = 'assistant'")
+    shown = (await patient.owner.load(patient.conversation)).json()["messages"]
+    patient.repair()
+    forks = patient.db.execute(
+        "select b.fork_seq from messages as m join branches as b"
+        " using (user_id, conversation_id, branch)"
+        " where m.turn_id = %(second)s and m.role = 'assistant'",
+        patient.names,
+    ).fetchall()
+    after = (await patient.owner.load(patient.conversation)).json()["messages"]
+    assert (forks, patient.broken()) == ([(3,)], {})
+    assert [row["content"] for row in after] == [row["content"] for row in shown]
 
 
 async def test_a_second_reply_is_kept_outside_of_the_turn(patient: Patient) -> None:

@@ -216,6 +216,20 @@ def test_a_step_of_upkeep_is_read_by_its_rows(
         assert rows_read(populated.db, call, values, plan_kind, "service_role") <= most
 
 
+@pytest.mark.parametrize("plan_kind", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("stage", ["private.conversations", "public.messages", "public.turns"])
+def test_a_page_of_the_doctor_is_read_by_its_rows(
+    populated: Populated, stage: str, plan_kind: str
+) -> None:
+    """What each row is compared with is looked up, however much else there is."""
+    page = f"array(select id from {stage} order by id limit {PAGE})"
+    ids = populated.db.execute(f"select {page}".encode()).fetchone()
+    assert ids is not None
+    call = "private.find_broken(%(stage)s, %(ids)s, now())"
+    values = {"stage": stage, "ids": ids[0]}
+    assert PAGE <= rows_read(populated.db, call, values, plan_kind, "none") <= MOST
+
+
 # Of a search, what it reads beside the index: the newest hundred, and a hundred to be counted. Of a
 # step of the index: each row that is indexed, which its words' foreign key looks up too.
 UNINDEXED = {

@@ -37,8 +37,9 @@ READ_THE_TABLE = {
     # The doctor's.
     "private.find_broken_messages(uuid[])",
     "private.find_broken_turns(uuid[],timestamp with time zone)",
-    "private.lock_conversation(uuid,uuid)",
+    "private.lower_watermark(uuid,uuid)",
     "private.recount_conversation(uuid,uuid)",
+    "private.repair_broken(uuid,text,uuid)",
 }
 
 

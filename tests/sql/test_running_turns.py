@@ -1,6 +1,5 @@
 """extend_turns, cancel_turn, the sweep and the limits of begin_turn, as the backend's role."""
 
-import threading
 import uuid
 from typing import Any
 
@@ -14,8 +13,6 @@ from tests.support.postgres import Server
 from tests.support.scratch import MIGRATED
 from tests.support.sql_calls import (
     Caller,
-    as_service,
-    as_user,
     expire,
     make_account,
     make_conversation,
@@ -145,49 +142,6 @@ def test_a_sweep_settles_the_turns_of_all_users(bare_server: Server) -> None:
     assert states == [("interrupted",), ("interrupted",), ("running",)]
 
 
-@pytest.mark.parametrize(("limit", "period"), [("turns_per_minute", 60), ("turns_per_day", 86400)])
-def test_a_limit_says_when_the_next_turn_may_begin(
-    service: Caller, db: psycopg.Connection, account: str, limit: str, period: int
-) -> None:
-    """The third of two is refused, stores nothing, and a known key is not counted."""
-    two: Any = {limit: 2}
-    for key in ("a", "b"):
-        service.complete(service.begin(account, idempotency_key=key, **two))
-    with pytest.raises(psycopg.Error) as refused:
-        service.begin(account, idempotency_key="c", **two)
-    replayed = service.begin(account, idempotency_key="a", **two)
-    stored = db.execute("select count(*) from turns where user_id = %s", (account,)).fetchone()
-    message = refused.value.diag.message_primary or ""
-    assert refused.value.sqlstate == "PT429"
-    assert period - 30 <= int("".join(filter(str.isdigit, message))) <= period
-    assert replayed["outcome"] == "replayed"
-    assert stored == (2,)
-
-
-@pytest.mark.promise("limits", red="turns alone counted")
-@pytest.mark.parametrize("limit", ["turns_per_minute", "turns_per_day"])
-def test_a_limit_counts_the_turns_of_deleted_conversations(
-    stack: Stack, service: Caller, db: psycopg.Connection, account: str, limit: str
-) -> None:
-    """By their owner or with the service key; a day later they don't count any more."""
-    two: Any = {limit: 2}
-    with as_user(stack.settings.db_url, account) as user:
-        for deleting in (user, service):
-            begun = service.begin(account, **two)
-            service.complete(begun)
-            deleting.call(
-                "delete_conversation", user_id=account, conversation_id=begun["conversation"]["id"]
-            )
-    with pytest.raises(psycopg.Error) as refused:
-        service.begin(account, **two)
-    db.execute(
-        "update private.turn_usage set started_at = now() - interval '1 day' where user_id = %s",
-        (account,),
-    )
-    assert refused.value.sqlstate == "PT429"
-    assert service.begin(account, **two)["outcome"] == "started"
-
-
 @pytest.mark.parametrize("removal", ["deletion", "erasure", "plain delete"])
 def test_a_key_outlives_its_conversation(
     service: Caller, db: psycopg.Connection, account: str, removal: str
@@ -257,28 +211,3 @@ def test_of_a_deleted_account_no_turn_is_remembered(
     db.execute("delete from auth.users where id = %s", (account,))
     left = db.execute("select count(*) from private.turn_usage where user_id = %s", (account,))
     assert left.fetchone() == (0,)
-
-
-@pytest.mark.promise("limits")
-def test_requests_at_once_do_not_share_the_last_place(
-    stack: Stack, db: psycopg.Connection, account: str
-) -> None:
-    """Twelve at a barrier, five places: five begin."""
-    barrier, outcomes = threading.Barrier(12), []
-    conversations = [make_conversation(db, account) for _ in range(12)]
-
-    def begin(conversation: str) -> None:
-        with as_service(stack.settings.db_url) as caller:
-            barrier.wait()
-            try:
-                begun = caller.begin(account, conversation_id=conversation, turns_per_minute=5)
-                outcomes.append(begun["outcome"])
-            except psycopg.Error as exc:
-                outcomes.append(str(exc.sqlstate))
-
-    threads = [threading.Thread(target=begin, args=(c,)) for c in conversations]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(outcomes) == ["PT429"] * 7 + ["started"] * 5

@@ -20,18 +20,12 @@ DUE = f"list_users_due_for_retention(uuid,integer,{MOMENT},uuid)"
 ACTION = f"private.retention_action(private.conversations,{MOMENT})"
 # The doctor reads over all users, and looks a row that may stand under a wrong one up by its id.
 CHECKS = {
-    "private.check_conversations(uuid,bigint)": {"conversations"},
-    f"private.check_newest({MOMENT},{MOMENT})": {"messages", "turns"},
-    f"private.check_rows(text,uuid,{MOMENT})": {
-        "documents",
-        "import_parts",
-        "messages",
-        "summaries",
-        "turns",
-    },
+    "private.find_broken_conversations(uuid[])": {"conversations"},
+    "private.find_broken_places(uuid[])": {"messages"},
     "private.find_broken_messages(uuid[])": {"conversations", "messages", "turns"},
-    "private.find_broken_places(uuid[],bigint,integer,integer)": {"conversations"},
     f"private.find_broken_turns(uuid[],{MOMENT})": {"conversations", "turns"},
+    "private.find_left_behind(uuid[])": {"documents", "import_parts", "summaries"},
+    f"private.list_newest({MOMENT},{MOMENT})": {"messages", "turns"},
 }
 # Read over all users, or what is nobody's; one call a user writes then.
 LISTINGS = {

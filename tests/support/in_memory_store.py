@@ -29,6 +29,7 @@ from shared.models.turns import (
     TurnNews,
     TurnRecord,
 )
+from shared.persistence import Persistence
 from shared.turns.draft import parts_of_draft
 from tests.support.in_memory_limits import MemoryLimits
 from tests.support.in_memory_rows import MemoryRows, StoredTurn, moment, now
@@ -65,8 +66,8 @@ def _verb(
     return call
 
 
-class InMemoryStore(MemoryRows, MemoryLimits):
-    """A TurnStore. `fault` is what every verb meets, `faults` what one of them does."""
+class InMemoryStore(MemoryRows, MemoryLimits, Persistence):
+    """The verbs of turns. `fault` is what every verb meets, `faults` what one of them does."""
 
     def __init__(self) -> None:
         self.fault: Fault = works
@@ -318,7 +319,7 @@ class InMemoryStore(MemoryRows, MemoryLimits):
         self._conversation(user_id, conversation_id)
         return self._history(self._path_to(self._tips[conversation_id]), history_tokens)
 
-    def delete_conversation(self, conversation_id: UUID) -> None:
+    def forget_conversation(self, conversation_id: UUID) -> None:
         """Remove a conversation with its messages and turns, whose keys lead nowhere then."""
         del self._conversations[conversation_id], self.messages[conversation_id]
         for turn in list(self.turns.values()):

@@ -7,7 +7,6 @@ import asyncio
 import itertools
 import json
 import os
-import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -63,16 +62,6 @@ class LibraryProgram:
         """Kill it, whatever it does."""
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
-
-    def stand_still(self) -> None:
-        """Let it do nothing, as one whose event loop is blocked."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        """Let it go on."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
 
     async def stop(self) -> None:
         """End it."""

@@ -52,16 +52,16 @@ BEGIN_TURN = (
 
 
 @pytest.fixture(scope="module")
-def own_stack() -> Iterator[Stack]:
-    """A stack of the module's own: damage is everybody's."""
+def patients_stack() -> Iterator[Stack]:
+    """A stack of the module's own: damage is everybody's. A conftest has `own_stack` already."""
     with running_stack() as running:
         yield running
 
 
 @pytest.fixture
-def own_db(own_stack: Stack) -> Iterator[psycopg.Connection]:
+def patients_db(patients_stack: Stack) -> Iterator[psycopg.Connection]:
     """Its database, with no constraint of another row's in the way."""
-    with psycopg.connect(own_stack.settings.db_url, autocommit=True) as connection:
+    with psycopg.connect(patients_stack.settings.db_url, autocommit=True) as connection:
         connection.execute("set session_replication_role = replica")
         yield connection
 
@@ -143,11 +143,16 @@ async def run_doctor(*options: str, **environment: str) -> Said:
 
 
 @pytest.fixture
-async def patient(own_stack: Stack, own_db: psycopg.Connection) -> AsyncIterator[Patient]:
+async def patient(patients_stack: Stack, patients_db: psycopg.Connection) -> AsyncIterator[Patient]:
     """Two users with a conversation each, in a store that holds nothing else."""
-    own_db.execute("truncate conversations, messages, turns cascade")
-    made = Patient(own_stack, own_db, await make_user(own_stack), await make_user(own_stack))
-    with as_service(own_stack.settings.db_url) as service:
+    patients_db.execute("truncate conversations, messages, turns cascade")
+    made = Patient(
+        patients_stack,
+        patients_db,
+        await make_user(patients_stack),
+        await make_user(patients_stack),
+    )
+    with as_service(patients_stack.settings.db_url) as service:
         first = service.begin(made.owner.id, "One")
         service.complete(first)
         conversation = first["conversation"]["id"]

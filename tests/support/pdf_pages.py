@@ -5,12 +5,14 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
 import pypdfium2
 
-from shared.exports.pdf.render import render_pdf
+from shared.exports.pdf.typeset.worker import typeset
 from shared.models.rows import ConversationRow, MessageRow
 from shared.models.transfers import ShownMessage
 
@@ -72,12 +74,15 @@ async def from_store(rows: Iterable[MessageRow]) -> AsyncIterator[MessageRow]:
         yield row
 
 
-async def pdf_of(
+def pdf_of(
     *turns: str | tuple[str, str] | dict[str, Any], title: str = "A title", last_branch: int = 0
 ) -> bytes:
-    """Return the PDF of a conversation."""
-    chunks = await render_pdf(a_conversation(title, last_branch), from_store(messages(*turns)))
-    return b"".join([chunk async for chunk in chunks])
+    """Return the PDF of a conversation, set in this process."""
+    rows = [a_conversation(title, last_branch), *messages(*turns)]
+    with TemporaryDirectory() as folder:
+        target = Path(folder) / "whole.pdf"
+        typeset((row.model_dump_json().encode() for row in rows), target)
+        return target.read_bytes()
 
 
 def text_of(pdf: bytes) -> str:

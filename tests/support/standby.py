@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from local.processes import as_user
@@ -47,12 +48,10 @@ def standby_of(primary: Server) -> Iterator[Server]:
 @contextmanager
 def lagging(primary: Server) -> Iterator[None]:
     """Suspend what sends the primary's changes: its standby has none of those that come now."""
-    postmaster = int((primary.home / "data" / "postmaster.pid").read_text().split()[0])
-    (sender,) = (
-        child
-        for child in psutil.Process(postmaster).children()
-        if "walsender" in " ".join(child.cmdline())
-    )
+    with psycopg.connect(primary.url()) as connection:
+        sending = connection.execute("select pid from pg_stat_replication").fetchone()
+    assert sending is not None
+    sender = psutil.Process(sending[0])
     sender.suspend()
     try:
         yield

@@ -10,7 +10,7 @@ import pytest
 from local.stack import Stack
 from shared.auth.caller import Caller
 from shared.models.turns import ExtendedTurn, TurnExtension, TurnRecord
-from shared.turns.store import TurnStore
+from shared.persistence import Persistence
 from tests.support.in_memory_store import InMemoryStore
 from tests.support.roads import ROADS, store_by
 from tests.support.users import make_user
@@ -22,7 +22,7 @@ BUDGET = 1_000
 class Road:
     """A way to a store, and two users who have an account there."""
 
-    store: TurnStore
+    store: Persistence
     owner: Caller
     stranger: Caller
     delete: Callable[[UUID], Awaitable[object]]
@@ -105,7 +105,7 @@ async def road(request: pytest.FixtureRequest) -> AsyncIterator[Road]:
         memory = InMemoryStore()
 
         async def forget(conversation_id: UUID) -> None:
-            memory.delete_conversation(conversation_id)
+            memory.forget_conversation(conversation_id)
 
         yield Road(memory, Caller(uuid4(), "owner"), Caller(uuid4(), "stranger"), forget)
         return

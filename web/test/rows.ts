@@ -1,23 +1,22 @@
 /** Rows for tests. */
 
-import type {
-  LoadedConversation,
-  MessageRow,
-  OpenTurn,
-  OutboxEntry,
-  Role,
+import {
+  EMPTY_ROW,
+  type LoadedConversation,
+  type MessageRow,
+  type OpenTurn,
+  type OutboxEntry,
+  type Role,
 } from "../src/core/types";
 
 export function row(seq: number, role: Role = seq % 2 ? "user" : "assistant"): MessageRow {
   return {
+    ...EMPTY_ROW,
     id: `message ${seq}`,
     conversation_id: "c",
     role,
     content: `text ${seq}`,
-    generated_code: null,
-    metadata: {},
     user_id: "u",
-    is_summary: false,
     created_at: new Date(Date.UTC(2026, 10, 1, 0, 0, seq)).toISOString(),
     seq,
     turn_id: `turn ${Math.ceil(seq / 2)}`,

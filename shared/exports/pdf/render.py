@@ -36,6 +36,7 @@ _WORKER: Final = "shared.exports.pdf.typeset"
 _NEEDED: Final = (
     "typst",
     "pikepdf",
+    "fontTools",
     "markdown_it",
     "ziamath",
     "justmytype_western_core",

@@ -9,7 +9,8 @@ from shared.conversations import indexing
 from shared.conversations.indexing import index_for_search, sweep_search_index
 from shared.conversations.search import find_messages
 from shared.errors import StoreUnavailableError
-from shared.models.search import FoundMessages, IndexStep, SearchMessagesRequest, UsersToIndex
+from shared.models.retention import ListedUsers
+from shared.models.search import FoundMessages, IndexStep, SearchMessagesRequest
 
 ONE, TWO = uuid.uuid4(), uuid.uuid4()
 
@@ -23,8 +24,8 @@ class Index:
         self.steps: list[uuid.UUID] = []
         self.searches = 0
 
-    async def list_users_to_index(self) -> UsersToIndex:
-        return UsersToIndex(users=[user for user, left in self.left.items() if left])
+    async def list_users_to_index(self) -> ListedUsers:
+        return ListedUsers(users=[user for user, left in self.left.items() if left])
 
     async def index_messages(self, user_id: uuid.UUID) -> IndexStep:
         self.steps.append(user_id)

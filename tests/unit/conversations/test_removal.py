@@ -10,7 +10,7 @@ from shared.conversations import removal
 from shared.conversations.removal import sweep_removals
 from shared.errors import StoreUnavailableError
 from shared.models.conversations import RemovalStep
-from shared.models.retention import UsersWithRemovals
+from shared.models.retention import ListedUsers
 
 USERS = [uuid.uuid4() for _ in range(3)]
 
@@ -23,8 +23,8 @@ class Listing:
         self.broken = broken
         self.asked: Counter[uuid.UUID] = Counter()
 
-    async def list_removals(self) -> UsersWithRemovals:
-        return UsersWithRemovals(users=[user for user, left in self.left.items() if left])
+    async def list_removals(self) -> ListedUsers:
+        return ListedUsers(users=[user for user, left in self.left.items() if left])
 
     async def continue_removal(self, user_id: uuid.UUID) -> RemovalStep:
         self.asked[user_id] += 1

@@ -11,9 +11,9 @@ from shared.errors import StoreUnavailableError
 from shared.models.retention import (
     ApplyRetentionRequest,
     ApplyRetentionResponse,
+    ListedUsers,
     RemovedRows,
     RetentionPlace,
-    UsersDueForRetention,
 )
 from shared.persistence import Persistence
 
@@ -30,12 +30,12 @@ class Due(Persistence):
 
     async def list_users_due_for_retention(
         self, *, place: RetentionPlace | None, **_: Any
-    ) -> UsersDueForRetention:
+    ) -> ListedUsers:
         """One who has some left, and the one before again: who has much idle is on many pages."""
         number = int(place.after_updated_at) if place else 0
         due = [*self.left][max(number - 1, 0) : number + 1]
         place = RetentionPlace(after_updated_at=str(number + 1), after_id=USERS[0])
-        return UsersDueForRetention(
+        return ListedUsers(
             users=[user for user in due if self.left[user]],
             next=place if number + 1 < len(self.left) else None,
         )

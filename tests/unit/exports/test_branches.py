@@ -64,7 +64,7 @@ async def test_where_it_forks_each_version_names_the_others() -> None:
     assert "*Version 2 of 2 of this message: see also message 1.*" in text
 
 
-async def test_a_pdf_has_the_same_order_and_headings() -> None:
+def test_a_pdf_has_the_same_order_and_headings() -> None:
     """As a viewer copies it."""
     branches = Branches(branches_of(FORKS), 1, 7)
     order = [1, 4, 5, 2, 3, 6, 7]
@@ -72,7 +72,7 @@ async def test_a_pdf_has_the_same_order_and_headings() -> None:
         {"content": SAID[seq - 1], "role": "assistant", "seq": seq, **branches.place_of(seq)}
         for seq in order
     ]
-    text = text_of(await pdf_of(*rows, last_branch=3))
+    text = text_of(pdf_of(*rows, last_branch=3))
     places = [text.index(SAID[seq - 1]) for seq in order]
     assert places == sorted(places)
     assert text.count("Another branch, after message 1") == 2

@@ -130,6 +130,6 @@ def test_a_fence_is_longer_than_any_in_the_code(code: str) -> None:
 def test_no_text_takes_long(piece: str) -> None:
     """It is read line by line, in a process that serves others."""
     started = time.process_time()
-    contained(piece * (1_000_000 // len(piece)))
-    contained(f"{piece}\n" * (300_000 // len(piece)))
-    assert time.process_time() - started < 4
+    contained(piece * (300_000 // len(piece)))
+    contained(f"{piece}\n" * (100_000 // len(piece)))
+    assert time.process_time() - started < 2

@@ -34,7 +34,7 @@ def texts_of(message: dict[str, Any]) -> Iterator[str]:
         yield from (str(part.get(name, "")) for name in ("text", "title", "toolName", "output"))
 
 
-async def test_every_word_of_every_format_is_on_paper() -> None:
+def test_every_word_of_every_format_is_on_paper() -> None:
     """Of texts, files, reasoning, attachments and sources, in one PDF of all of them."""
     read = list(all_conversations())
     messages: list[dict[str, Any]] = [
@@ -48,7 +48,7 @@ async def test_every_word_of_every_format_is_on_paper() -> None:
         for conversation in read
         for message in conversation.messages
     ]
-    shown = solid(text_of(await pdf_of(*messages, title="All of them")))
+    shown = solid(text_of(pdf_of(*messages, title="All of them")))
     words = {word for each in messages for text in texts_of(each) for word in WORD.findall(text)}
     assert {one.source for one in read} >= {
         "chatgpt", "claude", "deepseek", "gemini", "langchain", "librechat", "list", "open-webui",

@@ -49,9 +49,9 @@ def counts(text: str | None) -> dict[str, int]:
 
 
 @pytest.mark.promise("exports", red="reasoning taken from metadata alone; calls of tools left out")
-async def test_a_pdf_has_the_words_of_all_parts() -> None:
+def test_a_pdf_has_the_words_of_all_parts() -> None:
     """Thoughts, calls with what came of them, sources, files: as a viewer copies them."""
-    pdf = await pdf_of(*CHAT)
+    pdf = pdf_of(*CHAT)
     assert counts(text_of(pdf)) == {}
     assert counts(pdftotext(pdf)) == {}
     assert text_of(pdf).count("Tool: weather") == 2

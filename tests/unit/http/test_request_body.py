@@ -51,6 +51,7 @@ async def test_a_body_at_the_limit_is_read_whole(chunks: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("chunks", [[b"123456"], [b"1"] * 6, [b"12345", b"", b"6"]])
+@pytest.mark.promise("strict input", red="`size > limit + 1`")
 async def test_a_body_over_the_limit_is_refused(chunks: list[bytes]) -> None:
     """With no length declared, or one that lies."""
     for headers in ({}, {"content_length": "2"}, {"content_length": "x"}):

@@ -53,7 +53,11 @@ class Client:
 
     async def rest(self) -> bytes:
         """Return what comes until the server ends the connection."""
-        return await self._reader.read()
+        received = b""
+        with suppress(ConnectionResetError):  # its end may cross what is sent meanwhile
+            while piece := await self._reader.read(1024):
+                received += piece
+        return received
 
     async def aclose(self) -> None:
         """Go."""

@@ -181,7 +181,7 @@ async def test_a_part_that_fails_is_taken_again() -> None:
     assert len(final.calls) == 1
 
 
-@pytest.mark.promise("imports", red="the import's id new for each call")
+@pytest.mark.promise("imports", red="the import's id new for each call; every part numbered 0")
 async def test_the_same_file_goes_on_where_it_stopped() -> None:
     """What was taken is not sent again; another key is another import."""
     parts = [[read(0)], [read(1)], [read(2)]]

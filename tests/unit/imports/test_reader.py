@@ -88,6 +88,7 @@ async def test_a_file_with_nothing_to_take_is_an_error(
         await read(content)
 
 
+@pytest.mark.promise("imports", red="the checksum not compared")
 async def test_a_file_of_ours_that_was_changed_is_an_error_of_its_own() -> None:
     """Its class comes over from the other process."""
     document = {

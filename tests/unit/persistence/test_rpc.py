@@ -17,6 +17,8 @@ from shared.persistence.data_api import DataApi
 from shared.persistence.http_pool import create_pool
 from shared.persistence.rpc import Store
 from shared.shares import StorePlaces
+from tests.support.heart import begin
+from tests.support.in_memory_store import InMemoryStore
 from tests.support.unit_settings import SECRET_KEY, URL, unit_settings
 
 USER = Caller(user_id=uuid.uuid4(), token="user-token")
@@ -209,6 +211,24 @@ async def test_a_network_failure_is_tried_once_and_is_a_503(
         route = respx.post(FUNCTION).mock(side_effect=failure)
         assert await code_of(store, USER) == "store_unavailable"
     assert route.call_count == 1
+
+
+@pytest.mark.promise("deadlines", red="`ATTEMPTS = 1`")
+@pytest.mark.promise("store away", red="`ATTEMPTS = 1`")
+async def test_a_begin_whose_answer_is_lost_is_asked_again_as_it_was() -> None:
+    """Nobody notices; how a reply is sent again, the worker's tests show."""
+    record = await begin(InMemoryStore())
+    settings = unit_settings()
+    async with create_pool(settings) as pool:
+        store = Store(DataApi(settings, pool), timeout=10, places=StorePlaces(10))
+        answer = httpx.Response(200, json=record.model_dump(mode="json"))
+        with respx.mock:
+            route = respx.post(f"{URL}/rest/v1/rpc/begin_turn")
+            route.mock(side_effect=[httpx.ReadError("cut"), answer])
+            persistence: Any = Persistence(store)
+            assert (await begin(persistence)).turn == record.turn
+    first, again = (call.request.content for call in route.calls)
+    assert first == again
 
 
 @pytest.mark.promise("whole pages", red="Python's own limit of digits")

@@ -62,7 +62,7 @@ async def test_an_older_projects_key_is_sent_as_a_token_too(
     assert request.headers.get("authorization") == (f"Bearer {key}" if is_token else None)
 
 
-@pytest.mark.promise("Realtime away")
+@pytest.mark.promise("Realtime away", red="a broadcast tried during the silence")
 @pytest.mark.parametrize(
     "failure",
     [

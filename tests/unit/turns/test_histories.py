@@ -91,7 +91,7 @@ async def test_what_is_kept_and_sent_is_what_is_stored(seed: int) -> None:
         chat = rng.choice(chats)
         if rng.random() < 0.05:
             chats.remove(chat)
-            store.delete_conversation(chat)
+            store.forget_conversation(chat)
             continue
         sizes = [10, 10, 50, 1_500]
         of = {}
@@ -123,7 +123,7 @@ async def test_a_conversation_that_was_deleted_and_made_again_is_sent_whole() ->
     process = Process(store)
     chat = (await process.turn(None, "Secret")).conversation.id
     await process.turn(chat)
-    store.delete_conversation(chat)
+    store.forget_conversation(chat)
     store.add_conversation(USER, None, chat)
     await process.turn(chat, "New")
     record = await process.turn(chat)

@@ -52,7 +52,7 @@ async def test_a_turn_is_forgotten_however_it_ends() -> None:
     deleted = Process(store, gate, max_concurrent_turns=1)
     asking = deleted.asking()
     await gate.started.wait()
-    store.delete_conversation(next(iter(store.messages)))
+    store.forget_conversation(next(iter(store.messages)))
     gate.release.set()
     with pytest.raises(ConversationNotFoundError):
         await asking

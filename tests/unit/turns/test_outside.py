@@ -78,8 +78,11 @@ async def test_writes_keep_the_lease_and_their_absence_ends_it(processes: list[P
         one.runner.outside.write(late, offset=0, text="Late"),
         one.runner.outside.complete(late, result("Late")),
     ):
-        with pytest.raises(TurnSupersededError):
+        with pytest.raises(TurnSupersededError) as raised:
             await refused
+        assert raised.value.details == {
+            "turnId": str(late.turn_id), "status": "running", "attempt": 2,
+        }  # fmt: skip
     done = await other.runner.outside.complete(writer, result("In time."))
     assert (taken.outcome, writer.number) == ("taken_over", 2)
     assert done.reply is not None
@@ -109,21 +112,53 @@ async def test_an_owners_stop_is_said_at_the_next_write(processes: list[Process]
     assert settled[0].turn.status == "cancelled"
 
 
+async def test_a_lease_is_as_long_as_the_writer_asks_for(processes: list[Process]) -> None:
+    """From the begin on, and from each write on."""
+    one, _ = processes
+    request = turn_request("k")
+    record = await one.runner.outside.begin(request, lease_seconds=600)
+    writer = Attempt(USER, record.turn.id, record.turn.attempt)
+    for seconds in (590, 55):
+        await asyncio.sleep(seconds)
+        with pytest.raises(TurnInProgressError):
+            await begin(one)
+        await one.runner.outside.write(writer, offset=0, lease_seconds=60)
+    await asyncio.sleep(55)
+    with pytest.raises(TurnInProgressError):
+        await begin(one)
+    await asyncio.sleep(10)
+    assert (await begin(one))[0].outcome == "taken_over"
+
+
+async def test_live_events_are_those_of_every_turn(processes: list[Process]) -> None:
+    """Of what is written, once: its text, and each part in its place."""
+    one, _ = processes
+    _, writer = await begin(one)
+    for _ in range(2):
+        await one.runner.outside.write(writer, offset=0, text="I look.", parts=[CALL])
+    await asyncio.sleep(1)
+    says = one.broadcaster.says()
+    assert [event["text"] for event in says if "text" in event] == ["I look."]
+    shown = [(event["attempt"], event["index"], event["part"]) for event in says if "part" in event]
+    assert shown[-1] == (1, 1, CALL)
+
+
 @pytest.mark.parametrize(
     ("error_type", "status"),
     [("cancelled", "cancelled"), ("interrupted", "interrupted"), ("over_quota", "failed")],
 )
+@pytest.mark.parametrize(("written", "content"), [("Half", "Half"), ("", "No more.")])
 async def test_a_failure_settles_the_turn_as_what_it_is(
-    processes: list[Process], error_type: str, status: str
+    processes: list[Process], error_type: str, status: str, written: str, content: str
 ) -> None:
-    """With the text so far."""
+    """With the text so far, or with its own sentence if there is none."""
     one, _ = processes
     _, writer = await begin(one)
-    await one.runner.outside.write(writer, offset=0, text="Half")
+    await one.runner.outside.write(writer, offset=0, text=written)
     error = EngineError(type=error_type, message="No more.")
     done = await one.runner.outside.complete(writer, result(success=False, error=error))
     assert done.reply is not None
-    assert (done.turn.status, done.reply.content) == (status, "Half")
+    assert (done.turn.status, done.reply.content) == (status, content)
 
 
 async def test_a_reply_may_have_parts(processes: list[Process]) -> None:

@@ -112,6 +112,8 @@ def test_every_key_of_ours_is_reserved() -> None:
     assert ours.metadata.keys() | escaped.metadata.keys() | mine.keys() == RESERVED_METADATA
 
 
+@pytest.mark.promise("any text", red="`compose_reply` without its escaper")
+@pytest.mark.promise("model fails", red="`compose_reply` without its escaper")
 @pytest.mark.parametrize("bad", ["\x00", "\ud83d"], ids=ascii)
 def test_what_postgres_cannot_hold_is_escaped_wherever_it_is(bad: str) -> None:
     """In text, code, file names and errors; flagged, and it can be turned back."""
@@ -158,8 +160,8 @@ def test_several_files_are_fenced_by_more_than_they_hold() -> None:
 @pytest.mark.parametrize("letter", ["x", "\n", "漢", "\x00"])
 def test_a_reply_that_a_row_has_no_room_for_is_cut_and_marked(letter: str) -> None:
     """Its text, its files and its reasoning, each to its own size; whole files alone are kept."""
-    texts = letter * 3_000_000
-    files = [file(f"{number}.py", letter * 400_000) for number in range(6)]
+    texts = letter * (3_000_000 // text_size(letter))
+    files = [file(f"{number}.py", texts[: len(texts) // 7]) for number in range(6)]
     reply = compose(own={"given": "x" * 499_000}, message=texts, files=files, reasoning=texts)
     assert 0 < text_size(reply.content) <= MAX_TEXT_BYTES
     assert reply.metadata["truncated"] is True

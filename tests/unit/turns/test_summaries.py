@@ -15,6 +15,7 @@ from shared.ai.tokens import estimate_tokens
 from shared.errors import StoreUnavailableError
 from shared.models.context import Unsummarised, WrittenSummary
 from shared.models.turns import CountedTokens, TurnRecord
+from shared.persistence import Persistence
 from shared.turns import summaries as summary_module
 from shared.turns.summaries import Summaries
 from tests.support.heart import Process
@@ -27,7 +28,7 @@ BUDGET = 400
 
 
 @dataclass
-class FakePersistence:
+class FakePersistence(Persistence):
     """Has so many messages left that no summary covers, one a part; keeps what is written."""
 
     parts: int = 1

@@ -96,7 +96,7 @@ async def test_what_keeps_a_turn_from_being_read_is_said_to_all() -> None:
     again = process.following(turn_id)
     await asyncio.sleep(3 * POLL_SECONDS)
     assert not again.task.done()
-    store.delete_conversation(next(iter(store.messages)))
+    store.forget_conversation(next(iter(store.messages)))
     with pytest.raises(TurnNotFoundError):
         await again.task
 

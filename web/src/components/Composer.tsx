@@ -1,13 +1,8 @@
-/** Where a message is written. What is sent is safe in the browser before the field is cleared. */
+/** Where a message is written, and a reply stopped. */
 
 import { ArrowUpIcon, StopIcon } from "@radix-ui/react-icons";
-import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
-import { directionOf, isBlank } from "../core/text.js";
+import { MessageForm } from "./MessageForm.js";
 import { useTexts } from "./texts.js";
-
-/** Whether the field grows with its text by itself, or by its rows. */
-const GROWS = globalThis.CSS?.supports("field-sizing", "content") ?? true;
-const MOST_ROWS = 8;
 
 interface ComposerProps {
   isBusy: boolean;
@@ -18,76 +13,39 @@ interface ComposerProps {
   onStop: () => Promise<void>;
 }
 
-export function Composer({ isBusy, initial, onType, onSend, onStop }: ComposerProps) {
+export function Composer({ isBusy, onStop, ...rest }: ComposerProps) {
   const texts = useTexts();
-  const [text, setText] = useState(initial);
-  const field = useRef<HTMLTextAreaElement>(null);
-  const help = useId();
-  const isEmpty = isBlank(text);
-  useEffect(() => onType(text), [text, onType]);
-
-  async function send() {
-    if (isEmpty) return;
-    setText("");
-    try {
-      await onSend(text);
-    } catch {
-      setText(text);
-    }
-    field.current?.focus();
-  }
-
-  function onKeyDown(event: KeyboardEvent) {
-    // A word is being put together. Safari says of the key that ends it only this code.
-    const isComposing = event.nativeEvent.isComposing || event.keyCode === 229;
-    if (event.key === "Enter" && !event.shiftKey && !isComposing) {
-      event.preventDefault();
-      void send();
-    }
-    if (event.key === "Escape" && isBusy && !isComposing) void onStop();
-  }
-
   return (
-    <form
+    <MessageForm
+      {...rest}
       className="uci-composer"
-      onSubmit={(event) => {
-        event.preventDefault();
-        void send();
-      }}
+      label={texts.yourMessage}
+      help={isBusy ? texts.keys + texts.keyThatStops : texts.keys}
+      placeholder={texts.writeMessage}
+      onEscape={() => isBusy && void onStop()}
     >
-      <textarea
-        ref={field}
-        rows={GROWS ? 1 : Math.min(MOST_ROWS, text.split("\n").length)}
-        dir={directionOf(text)}
-        value={text}
-        aria-label={texts.yourMessage}
-        aria-describedby={help}
-        placeholder={texts.writeMessage}
-        onChange={(event) => setText(event.target.value)}
-        onKeyDown={onKeyDown}
-      />
-      {isBusy && (
-        <button
-          type="button"
-          className="uci-round"
-          aria-label={texts.stop}
-          onClick={() => void onStop()}
-        >
-          <StopIcon aria-hidden />
-        </button>
+      {(isEmpty) => (
+        <>
+          {isBusy && (
+            <button
+              type="button"
+              className="uci-round"
+              aria-label={texts.stop}
+              onClick={() => void onStop()}
+            >
+              <StopIcon aria-hidden />
+            </button>
+          )}
+          <button
+            type="submit"
+            className="uci-round uci-primary"
+            aria-label={texts.send}
+            disabled={isEmpty}
+          >
+            <ArrowUpIcon aria-hidden />
+          </button>
+        </>
       )}
-      <button
-        type="submit"
-        className="uci-round uci-primary"
-        aria-label={texts.send}
-        disabled={isEmpty}
-      >
-        <ArrowUpIcon aria-hidden />
-      </button>
-      <p id={help} className="uci-composer-help">
-        {texts.keys}
-        {isBusy && texts.keyThatStops}
-      </p>
-    </form>
+    </MessageForm>
   );
 }

@@ -45,31 +45,20 @@ export function PendingMessage({ entry, chat }: PendingMessageProps) {
 function StateLine({ entry, connection }: { entry: OutboxEntry; connection: string }) {
   const texts = useTexts();
   const reason = entry.error && errorText(texts, entry.error);
-  if (entry.state === "failed") {
-    return (
-      <span className="uci-bad">
-        <ExclamationTriangleIcon aria-hidden /> {reason ?? texts.failed}
-      </span>
-    );
-  }
-  if (entry.state === "queued" || connection === "offline") {
-    return (
-      <span>
-        <ClockIcon aria-hidden /> {texts.queued}
-      </span>
-    );
-  }
-  if (entry.nextAt) {
-    return (
-      <span>
-        <ClockIcon aria-hidden /> {reason}{" "}
-        {texts.sentAgainAt(timeOf(new Date(entry.nextAt).toISOString()))}
-      </span>
-    );
-  }
+  const [Icon, words] = stateOf();
   return (
-    <span>
-      <UploadIcon aria-hidden /> {entry.error ? texts.sendingAgain : texts.sendingNow}
+    <span className={entry.state === "failed" ? "uci-bad" : undefined}>
+      <Icon aria-hidden /> {words}
     </span>
   );
+
+  function stateOf(): [typeof ClockIcon, string] {
+    if (entry.state === "failed") return [ExclamationTriangleIcon, reason ?? texts.failed];
+    if (entry.state === "queued" || connection === "offline") return [ClockIcon, texts.queued];
+    if (entry.nextAt) {
+      const again = texts.sentAgainAt(timeOf(new Date(entry.nextAt).toISOString()));
+      return [ClockIcon, [reason, again].filter(Boolean).join(" ")];
+    }
+    return [UploadIcon, entry.error ? texts.sendingAgain : texts.sendingNow];
+  }
 }

@@ -14,7 +14,7 @@ export function useEditing(chat: UniversalAIChat, onSent: () => void) {
   const editorOf = (message: MessageRow) =>
     message.id === id ? (
       <EditMessage
-        text={typed.current || message.content}
+        initial={typed.current || message.content}
         onType={(text) => {
           typed.current = text;
         }}

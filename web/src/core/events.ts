@@ -14,13 +14,10 @@ export function actionsOf(event: StreamEvent): Action[] {
       ];
     }
     case "status":
-      return [{ type: "status", ...event.data }];
     case "delta":
-      return [{ type: "delta", ...event.data }];
     case "part":
-      return [{ type: "part", ...event.data }];
     case "part-delta":
-      return [{ type: "part-delta", ...event.data }];
+      return [{ type: event.name, ...event.data } as Action];
     case "message":
       return [{ type: "stored", message: event.data }];
     case "done":

@@ -59,6 +59,17 @@ export interface MessageRow {
   parts?: Part[];
 }
 
+/** What a message has in the columns that nothing was said about. */
+export const EMPTY_ROW = {
+  conversation_id: "",
+  content: "",
+  generated_code: null,
+  metadata: {},
+  user_id: "",
+  is_summary: false,
+  turn_id: null,
+};
+
 export interface Page {
   hasOlder: boolean;
   hasNewer: boolean;

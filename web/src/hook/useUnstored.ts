@@ -3,7 +3,7 @@
 import { useCallback, useMemo, useState } from "react";
 import type { ChatClient } from "../core/client.js";
 import { type ChatError, chatErrorFrom, signedOut } from "../core/errors.js";
-import type { MessageRow, Role } from "../core/types.js";
+import { EMPTY_ROW, type MessageRow, type Role } from "../core/types.js";
 import { nothing, type UniversalAIChat } from "./chat.js";
 
 interface Question {
@@ -105,16 +105,6 @@ export function useUnstored(
     [thread, messages, isAsking, error, send, reload],
   );
 }
-
-const EMPTY_ROW = {
-  conversation_id: "",
-  content: "",
-  generated_code: null,
-  metadata: {},
-  user_id: "",
-  is_summary: false,
-  turn_id: null,
-};
 
 function added({ messages }: UnstoredChat, role: Role, row: Partial<MessageRow>): MessageRow[] {
   return [...messages, { ...EMPTY_ROW, ...row, ...named(role, messages.length + 1) }];

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from .cmap import read_characters
+from fontTools.ttLib import TTFont
 
 BODY: Final = "Noto Sans"
 MONO: Final = "Noto Sans Mono"
@@ -90,10 +90,15 @@ def folders() -> list[Path]:
 @cache
 def characters(family: str) -> frozenset[int]:
     """Return the characters that a family has glyphs for."""
+    with TTFont(_file(family), lazy=True) as font:  # of a Chinese font all tables take seconds
+        tables = [table.cmap for table in font["cmap"].tables if table.isUnicode()]
+    return frozenset().union(*tables)
+
+
+def _file(family: str) -> Path:
     if family not in _FOLDERS:
-        return read_characters(_OWN / f"{family.replace(' ', '')}-Regular.ttf")
-    path = min(_folder(family).glob("*.ttf"), key=lambda path: "Italic" in path.name)
-    return read_characters(path)
+        return _OWN / f"{family.replace(' ', '')}-Regular.ttf"
+    return min(_folder(family).glob("*.ttf"), key=lambda path: "Italic" in path.name)
 
 
 def _folder(family: str) -> Path:

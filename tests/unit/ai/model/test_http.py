@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from pydantic import SecretStr
 
 from shared.ai import EngineRequest, GeneratedFile, TextDelta, closing, create_engine, within_limits
 from shared.ai.model.analysis import Analyst
-from shared.ai.offline.rules import analyse
+from shared.ai.model.engine import INSTRUCTIONS
 from tests.support.fake_provider import PLAN, FakeProvider, Handler, running_provider, streaming
 from tests.support.scripted_engine import record, rows
 
@@ -69,25 +68,8 @@ async def test_a_request_goes_all_the_way_and_back(provider: FakeProvider) -> No
     assert (plan["model"], reply["model"]) == ("m", "m")
     said = [(message["role"], message["content"]) for message in reply["messages"]]
     assert said[1:] == [("user", "Hi"), ("assistant", "Hello"), ("user", "Add 1 and 1")]
-    assert said[0][0] == "system"
+    assert said[0] == ("system", INSTRUCTIONS)
     assert provider.keys == ["Bearer sk-canary-1234"] * 2
-
-
-async def test_hello_makes_two_calls_and_waits_for_one(provider: FakeProvider) -> None:
-    """A provider that never classifies anything costs the reply neither a call nor a moment."""
-    is_over = threading.Event()
-
-    def hang(_: Handler) -> None:
-        provider.may_go_on.set()
-        is_over.wait()
-
-    provider.plan = hang
-    provider.answer = streaming("Hello!", is_held=True)
-    recording = await record(engine_for(provider), "hello")
-    assert (recording.result.success, recording.result.message) == (True, "Hello!")
-    is_over.set()
-    assert recording.analysis == analyse("hello")
-    assert [bool(body.get("stream")) for body in provider.asked] == [True, False]
 
 
 @pytest.mark.usefixtures("held_until_classified")

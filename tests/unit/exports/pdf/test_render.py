@@ -39,7 +39,6 @@ from tests.support.pdf_pages import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
     from shared.models.rows import MessageRow
 
@@ -89,9 +88,9 @@ def outline_of(pdf: bytes) -> list[tuple[str, int]]:
         ]
 
 
-async def test_every_script_is_legible_and_comes_back_as_it_was_stored() -> None:
+def test_every_script_is_legible_and_comes_back_as_it_was_stored() -> None:
     """Each word of each script can be copied and searched, on both sides of a turn."""
-    pdf = await pdf_of("\n".join(SCRIPTS), "\n\n".join(SCRIPTS), title=SCRIPTS[4])
+    pdf = pdf_of("\n".join(SCRIPTS), "\n\n".join(SCRIPTS), title=SCRIPTS[4])
     for text in (text_of(pdf), pdftotext(pdf)):
         words = (text or "").split()
         missing = [word for line in SCRIPTS for word in line.split() if words.count(word) < 2]
@@ -99,35 +98,35 @@ async def test_every_script_is_legible_and_comes_back_as_it_was_stored() -> None
     assert "U+" not in text_of(pdf)
 
 
-async def test_scripts_whose_letters_join_come_back_as_they_were_stored() -> None:
+def test_scripts_whose_letters_join_come_back_as_they_were_stored() -> None:
     """Every script that Unicode recommends, in prose and in code, without a letter twice."""
     code = "\n".join(f"# {line}" for line in MORE_SCRIPTS)
-    pdf = await pdf_of("\n".join(MORE_SCRIPTS), f"```\n{code}\n```", title=MORE_SCRIPTS[0])
+    pdf = pdf_of("\n".join(MORE_SCRIPTS), f"```\n{code}\n```", title=MORE_SCRIPTS[0])
     assert "U+" not in text_of(pdf)
     for text in (text_of(pdf), pdftotext(pdf)):
         if text is not None:
             assert [line for line in MORE_SCRIPTS if solid(line) not in solid(text)] == []
 
 
-async def test_a_script_from_right_to_left_with_marks_keeps_its_letters() -> None:
+def test_a_script_from_right_to_left_with_marks_keeps_its_letters() -> None:
     """Thaana: programs that don't know its direction turn the words of a line around."""
-    text = pdftotext(pdf := await pdf_of("އައްސަލާމް", "Ok"))
+    text = pdftotext(pdf := pdf_of("އައްސަލާމް", "Ok"))
     assert "U+" not in text_of(pdf)
     assert text is None or set("އައްސަލާމް") <= set(text)
 
 
-async def test_pdftotext_gives_the_lines_of_a_plain_text_as_they_were() -> None:
+def test_pdftotext_gives_the_lines_of_a_plain_text_as_they_were() -> None:
     """Where this machine has it: one line is one line, word for word, both ways of writing."""
-    text = pdftotext(await pdf_of("\n".join(SCRIPTS), "Ok"))
+    text = pdftotext(pdf_of("\n".join(SCRIPTS), "Ok"))
     if text is None:
         pytest.skip("there is no pdftotext here; the test above reads the same text")
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert [line for line in SCRIPTS if line not in lines] == []
 
 
-async def test_right_to_left_begins_at_the_right() -> None:
+def test_right_to_left_begins_at_the_right() -> None:
     """A paragraph whose first letter is Hebrew or Arabic stands there; others don't."""
-    pdf = await pdf_of("שלום", "مرحبا\n\nplain")
+    pdf = pdf_of("שלום", "مرحبا\n\nplain")
     with pypdfium2.PdfDocument(pdf) as document:
         page = document[0].get_textpage()
         width = document[0].get_width()
@@ -136,17 +135,17 @@ async def test_right_to_left_begins_at_the_right() -> None:
             assert (page.get_charbox(index)[0] > width / 2) is is_right
 
 
-async def test_letters_with_marks_are_there_once() -> None:
+def test_letters_with_marks_are_there_once() -> None:
     """A vowel sign is drawn over its letter, and is no reason to copy the letter twice."""
-    for text in (text_of(pdf := await pdf_of("مُحَمَّد שָׁלוֹם q\u0308x", "Ok")), pdftotext(pdf)):
+    for text in (text_of(pdf := pdf_of("مُحَمَّد שָׁלוֹם q\u0308x", "Ok")), pdftotext(pdf)):
         if text is not None:
             assert [text.count(letter) for letter in "حדשםq"] == [1, 0, 1, 1, 1]
 
 
-async def test_long_lines_and_long_code_lose_nothing() -> None:
+def test_long_lines_and_long_code_lose_nothing() -> None:
     """A line of 400 characters is broken to fit the page; 2,000 lines go over many pages."""
     assert len(LONG_LINE) >= 400
-    pdf = await pdf_of("Code?", f"```js\n{LONG_LINE}\n```\n\n```py\n{LONG_CODE}\n```")
+    pdf = pdf_of("Code?", f"```js\n{LONG_LINE}\n```\n\n```py\n{LONG_CODE}\n```")
     assert solid(LONG_LINE) in solid(text_of(pdf))
     assert re.findall(r"line_\d+ = call", text_of(pdf)) == re.findall(r"line_\d+ = call", LONG_CODE)
     assert is_inside_the_page(pdf)
@@ -156,10 +155,10 @@ async def test_long_lines_and_long_code_lose_nothing() -> None:
         assert solid(LONG_LINE) in solid(text)
 
 
-async def test_no_line_of_long_code_is_covered_by_what_follows() -> None:
+def test_no_line_of_long_code_is_covered_by_what_follows() -> None:
     """Where a slice of it ends, too, the lowest parts of letters are seen: here, nothing else."""
     lines = SLICE_LINES + 20
-    pdf = await pdf_of("Code?", "```\n" + "\n".join(["_" * 60] * lines) + "\n```")
+    pdf = pdf_of("Code?", "```\n" + "\n".join(["_" * 60] * lines) + "\n```")
     assert sum(strokes_at(page, x=280) for page in pypdfium2.PdfDocument(pdf)) == lines
 
 
@@ -188,19 +187,19 @@ HOSTILE = (
 )
 
 
-async def test_hostile_text_is_only_text() -> None:
+def test_hostile_text_is_only_text() -> None:
     """What the typesetter would run, were it markup, is printed and nothing else."""
-    pdf = await pdf_of(HOSTILE, f"{HOSTILE}\n\n```{HOSTILE}\n{HOSTILE}\n```", title=HOSTILE[:199])
+    pdf = pdf_of(HOSTILE, f"{HOSTILE}\n\n```{HOSTILE}\n{HOSTILE}\n```", title=HOSTILE[:199])
     assert text_of(pdf).count("#read(") >= 4
     assert solid(HOSTILE) in solid(text_of(pdf))
     assert "root:" not in text_of(pdf)
 
 
-async def test_words_without_an_end_stay_on_the_page() -> None:
+def test_words_without_an_end_stay_on_the_page() -> None:
     """No text runs over the edge, however long its words are: in prose, in tables, in titles."""
     word = "w" * 30_000
     table = f"|a|b|\n|-|-|\n|{'.' * 150}|{'(' * 100}|"
-    pdf = await pdf_of(word, f"|a|b|\n|-|-|\n|{'x' * 500}|y|\n\n{table}", title="t" * 200)
+    pdf = pdf_of(word, f"|a|b|\n|-|-|\n|{'x' * 500}|y|\n\n{table}", title="t" * 200)
     assert text_of(pdf).count("w") >= len(word)
     assert is_inside_the_page(pdf)
 
@@ -209,18 +208,18 @@ UNBREAKABLE = ["(" * 200, "." * 300, "—" * 200, "»" * 120, "“" * 150, "!" *
 UNBREAKABLE += ["word\u00a0" * 60, "a\u202fb" * 60, "กขค" * 80, "ស្តី" * 80, "བཀྲ་ཤིས་" * 40]
 
 
-async def test_signs_between_which_no_line_may_break_stay_on_the_page() -> None:
+def test_signs_between_which_no_line_may_break_stay_on_the_page() -> None:
     """And all of them can be copied, with nothing between."""
-    pdf = await pdf_of("\n".join(UNBREAKABLE), "\n\n".join(UNBREAKABLE))
+    pdf = pdf_of("\n".join(UNBREAKABLE), "\n\n".join(UNBREAKABLE))
     assert is_inside_the_page(pdf)
     text = pdftotext(pdf) or text_of(pdf)
     assert "\u200b" not in text
     assert [line for line in UNBREAKABLE if solid(line) not in solid(text)] == []
 
 
-async def test_what_has_no_glyph_is_shown_by_its_number_and_can_be_copied() -> None:
+def test_what_has_no_glyph_is_shown_by_its_number_and_can_be_copied() -> None:
     """Neither a private character nor one that turns the order around is dropped."""
-    pdf = await pdf_of("a\ue000b \u202ec \u0378 \U000103a0\U000103a1", "```\nx\u202ey\ue001\n```")
+    pdf = pdf_of("a\ue000b \u202ec \u0378 \U000103a0\U000103a1", "```\nx\u202ey\ue001\n```")
     text = text_of(pdf)
     assert "a\ue000" in text
     assert "U+E000" in text
@@ -231,10 +230,10 @@ async def test_what_has_no_glyph_is_shown_by_its_number_and_can_be_copied() -> N
     assert "x[U+202E]y" in text
 
 
-async def test_the_outline_has_an_entry_for_each_turn() -> None:
+def test_the_outline_has_an_entry_for_each_turn() -> None:
     """It says how the turn begins and leads to its page."""
     long = "line\n\n" * 60
-    pdf = await pdf_of("First *question*", long, "Second\nquestion", long, ("system", "A note"))
+    pdf = pdf_of("First *question*", long, "Second\nquestion", long, ("system", "A note"))
     marks = outline_of(pdf)
     assert [title for title, _ in marks] == [
         "First *question*",
@@ -244,9 +243,9 @@ async def test_the_outline_has_an_entry_for_each_turn() -> None:
     assert marks[0][1] == 0 < marks[1][1] < marks[2][1]
 
 
-async def test_the_file_says_what_it_is() -> None:
+def test_the_file_says_what_it_is() -> None:
     """Title, language, tags and the time of the last activity; nobody's name."""
-    content = await pdf_of("A", "B", title="About “PDF” 世界")
+    content = pdf_of("A", "B", title="About “PDF” 世界")
     with pikepdf.open(io.BytesIO(content)) as pdf:
         assert str(pdf.docinfo["/Title"]) == "About “PDF” 世界"
         assert str(pdf.docinfo["/CreationDate"]).startswith("D:20261123170304")
@@ -259,9 +258,9 @@ async def test_the_file_says_what_it_is() -> None:
     assert "1 / 1" in text
 
 
-async def test_every_font_is_embedded() -> None:
+def test_every_font_is_embedded() -> None:
     """The file looks the same on a machine that has none of them."""
-    content = await pdf_of("\n".join(SCRIPTS), "# H\n\n*i* **b** `c`\n\n```\ncode\n```")
+    content = pdf_of("\n".join(SCRIPTS), "# H\n\n*i* **b** `c`\n\n```\ncode\n```")
     with pikepdf.open(io.BytesIO(content)) as pdf:
         fonts = {
             str(font.BaseFont): is_embedded(font.DescendantFonts[0].FontDescriptor)
@@ -279,7 +278,13 @@ def is_embedded(descriptor: Any) -> bool:
 
 async def test_the_same_conversation_gives_the_same_bytes() -> None:
     """Whenever and wherever it is made."""
-    assert await pdf_of("A 世界", "B", "C", "D") == await pdf_of("A 世界", "B", "C", "D")
+    assert await rendered("\n".join(SCRIPTS), "B") == pdf_of("\n".join(SCRIPTS), "B")
+
+
+async def rendered(*turns: str) -> bytes:
+    """Return the PDF of a conversation, set in a process of its own."""
+    chunks = await render_pdf(a_conversation(), from_store(messages(*turns)))
+    return b"".join([chunk async for chunk in chunks])
 
 
 @pytest.mark.parametrize(
@@ -290,21 +295,21 @@ async def test_the_same_conversation_gives_the_same_bytes() -> None:
         ("interrupted", "This reply was interrupted before it was complete."),
     ],
 )
-async def test_a_reply_that_failed_says_so(kind: str, sentence: str) -> None:
+def test_a_reply_that_failed_says_so(kind: str, sentence: str) -> None:
     """Below what it had written, if it had."""
     error = {"type": kind, "message": "It took too long."}
     reply = {"content": "So far", "metadata": {"success": False, "error": error}}
-    text = text_of(await pdf_of("A", reply))
+    text = text_of(pdf_of("A", reply))
     assert text.index("So far") < text.index(sentence)
 
 
-async def test_generated_files_are_shown_with_path_and_language_and_once() -> None:
+def test_generated_files_are_shown_with_path_and_language_and_once() -> None:
     """As code below the reply, but for what the reply shows itself."""
     files = [{"path": "a.py", "language": "python"}, {"path": "b/c.js", "language": "js"}]
     code = "```python path=a.py\nfirst()\n```\n\n```js path=b/c.js\nsecond()\n```"
     metadata = {"success": True, "files": files}
     reply = "```python path=a.py\nfirst()\n```"
-    pdf = await pdf_of("A", {"content": reply, "generated_code": code, "metadata": metadata})
+    pdf = pdf_of("A", {"content": reply, "generated_code": code, "metadata": metadata})
     text = text_of(pdf)
     assert text.count("first()") == text.count("second()") == 1
     assert "a.py · python" in text
@@ -337,42 +342,38 @@ async def test_what_a_message_has_beside_its_text_is_shown() -> None:
         assert text.count(shown) == 1
 
 
-async def test_a_formula_can_be_copied_as_its_source() -> None:
+def test_a_formula_can_be_copied_as_its_source() -> None:
     """It is a picture, with its LaTeX behind it."""
-    text = text_of(await pdf_of("Roots?", r"They are \( x = \frac{-b}{2} \)."))
+    text = text_of(pdf_of("Roots?", r"They are \( x = \frac{-b}{2} \)."))
     assert r"\( x = \frac{-b}{2} \)" in text
 
 
-async def test_an_empty_conversation_is_a_page() -> None:
+def test_an_empty_conversation_is_a_page() -> None:
     """With its title, and the dates of the conversation."""
-    assert "0 messages · 0 turns" in text_of(await pdf_of(title="Nothing yet"))
+    assert "0 messages · 0 turns" in text_of(pdf_of(title="Nothing yet"))
 
 
-def test_a_long_conversation_in_parts_is_one_document(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_long_conversation_in_parts_is_one_document() -> None:
     """Pages are numbered through, the outline leads to the right ones, and nothing is missing."""
-    monkeypatch.setattr(worker, "PART_MESSAGES", 4)
-    turns = [f"Turn number {n}\n\n{'filler ' * 700}" for n in range(10)]
-    rows = [a_conversation().model_dump_json(), *(m.model_dump_json() for m in messages(*turns))]
-    worker.typeset((row.encode() for row in rows), tmp_path / "whole.pdf")
-    content = (tmp_path / "whole.pdf").read_bytes()
+    turns = 2 * worker.PART_MESSAGES + 20
+    content = await rendered(*(f"Turn number {n}." for n in range(turns)))
     with pypdfium2.PdfDocument(content) as document:
         pages = [page.get_textpage().get_text_range() for page in document]
     assert all(f"{at} / {len(pages)}" in page for at, page in enumerate(pages, 1))
     assert all(
-        f"Turn number {n}" in pages[page]
-        for n, (_, page) in zip((0, 2, 4, 6, 8), outline_of(content), strict=True)
+        f"Turn number {n}." in pages[page]
+        for n, (_, page) in zip(range(0, turns, 2), outline_of(content), strict=True)
     )
-    assert "10 messages · 5 turns" in pages[0]
-    assert text_of(content).count("filler") >= 7000
+    assert f"{turns} messages · {turns // 2} turns" in pages[0]
+    text = "".join(pages)
+    assert all(f"Turn number {n}." in text for n in range(turns))
 
 
 async def test_without_the_extra_the_answer_is_501(monkeypatch: pytest.MonkeyPatch) -> None:
     """A deployment chooses whether it makes PDFs."""
     monkeypatch.setattr(renderer, "is_installed", lambda: False)
     with pytest.raises(PdfNotInstalledError) as error:
-        await pdf_of("A")
+        await rendered("A")
     assert (error.value.code, error.value.status) == ("pdf_not_installed", 501)
 
 
@@ -389,12 +390,12 @@ async def test_no_more_than_two_are_made_at_a_time() -> None:
     held = [asyncio.create_task(render_pdf(user, waiting())) for user in users]
     await until(lambda: len(children()) == 2)
     with pytest.raises(PdfBusyError) as error:
-        await pdf_of("A")
+        await rendered("A")
     assert error.value.headers() == {"Retry-After": "10"}
     blocker.set()
     for task in held:
         assert [chunk async for chunk in await task]
-    assert await pdf_of("A")
+    assert await rendered("A")
 
 
 async def until(is_so: Callable[[], bool]) -> None:

@@ -171,8 +171,8 @@ def test_formulas_are_set_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_no_mark_that_is_left_open_takes_long(piece: str) -> None:
     """A text of nothing but openings is text."""
     started = time.process_time()
-    blocks(piece * (100_000 // len(piece)))
-    assert time.process_time() - started < 20
+    blocks(piece * (25_000 // len(piece)))
+    assert time.process_time() - started < 4
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,131 @@
+-- What a message belongs to: a conversation of its owner's, the turn that it names, and the parts that
+-- its content is of. Whatever it names is looked up by its id alone: it may stand under a wrong user.
+
+create function private.find_broken_messages(ids uuid[])
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
+as $$
+    select distinct b.name, b.user_id, b.id
+    from public.messages as m
+    left join lateral (
+        select c.user_id from public.conversations as c where c.id = m.conversation_id limit 1
+    ) as owner on true
+    cross join lateral (
+        values
+            ('row_of_another_owner', owner.user_id, m.conversation_id, m.user_id <> owner.user_id),
+            ('conversation_missing', m.user_id, m.conversation_id, owner.user_id is null),
+            ('message_of_unknown_turn', m.user_id, m.id,
+             m.turn_id is not null
+             and not exists (select 1 from public.turns as t where t.id = m.turn_id)),
+            -- What was imported has the content that it came with.
+            ('content_not_of_parts', m.user_id, m.id,
+             m.turn_id is not null
+             and m.parts <> '[]'
+             and not private.parts_agree(m.content, m.metadata, m.parts))
+    ) as b (name, user_id, id, is_broken)
+    where m.id = any (ids)
+      and b.is_broken;
+$$;
+
+comment on function private.find_broken_messages is 'What is broken of these messages: owners and missing conversations by the id of the conversation, else by the message''s.';
+
+-- Repairs conversation_missing. Rows of an account that is gone belong to nobody who could be shown
+-- them.
+create function private.recover_conversation(user_id uuid, conversation_id uuid)
+returns boolean
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_id uuid := recover_conversation.conversation_id;
+begin
+    if not exists (select 1 from auth.users as u where u.id = recover_conversation.user_id) then
+        return false;
+    end if;
+
+    -- Where another's rows have the same id, it is nobody's: nobody is shown another's.
+    if exists (
+        select 1
+        from public.messages as m
+        where m.conversation_id = v_id
+          and m.user_id <> recover_conversation.user_id
+        union all
+        select 1
+        from public.turns as t
+        where t.conversation_id = v_id
+          and t.user_id <> recover_conversation.user_id
+    ) then
+        v_id := gen_random_uuid();
+    end if;
+
+    insert into public.conversations (id, user_id, title)
+    values (v_id, recover_conversation.user_id, 'Recovered')
+    on conflict do nothing;
+
+    if v_id <> recover_conversation.conversation_id then
+        update public.messages as m
+        set conversation_id = v_id
+        where m.user_id = recover_conversation.user_id
+          and m.conversation_id = recover_conversation.conversation_id;
+
+        update public.turns as t
+        set conversation_id = v_id
+        where t.user_id = recover_conversation.user_id
+          and t.conversation_id = recover_conversation.conversation_id;
+
+        update public.branches as b
+        set conversation_id = v_id
+        where b.user_id = recover_conversation.user_id
+          and b.conversation_id = recover_conversation.conversation_id;
+
+        update public.summaries as s
+        set conversation_id = v_id
+        where s.user_id = recover_conversation.user_id
+          and s.conversation_id = recover_conversation.conversation_id;
+    end if;
+
+    return private.recount_conversation(user_id, v_id);
+end;
+$$;
+
+comment on function private.recover_conversation is 'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
+
+-- Repairs row_of_another_owner. In one statement, since a message names its turn by its user too.
+create function private.give_to_owner(user_id uuid, conversation_id uuid)
+returns boolean
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    with given as (
+        update public.turns as t
+        set user_id = give_to_owner.user_id,
+            -- The right owner may have used the same key.
+            idempotency_key = case
+                when exists (
+                    select 1
+                    from public.turns as o
+                    where o.user_id = give_to_owner.user_id
+                      and o.idempotency_key = t.idempotency_key
+                ) then left(t.idempotency_key, 218) || '-' || t.id
+                else t.idempotency_key
+            end
+        where t.conversation_id = give_to_owner.conversation_id
+          and t.user_id <> give_to_owner.user_id
+    )
+    update public.messages as m
+    set user_id = give_to_owner.user_id,
+        turn_id = (
+            select t.id
+            from public.turns as t
+            where t.conversation_id = m.conversation_id
+              and t.id = m.turn_id
+        )
+    where m.conversation_id = give_to_owner.conversation_id
+      and m.user_id <> give_to_owner.user_id;
+
+    return true;
+end;
+$$;
+
+comment on function private.give_to_owner is 'Makes all that is in a user''s conversation the user''s own.';
