@@ -3495,7 +3495,6 @@ begin
         )
         select jsonb_build_object(
             'conversations', coalesce(jsonb_agg(to_jsonb(k.conversation) order by k.number), '[]'),
-            'has_more', (select count(*) from page) > count(*),
             'next', case when (select count(*) from page) > count(*) then (
                 select jsonb_build_object(
                     'before_updated_at', (last.conversation).updated_at,
@@ -3928,28 +3927,6 @@ $$;
 
 comment on function search.long_words is 'The words that can have a part of three letters or more and begin a message, for the trigram index.';
 
--- A message has one row for each stretch of it that a tsvector surely holds, so that the index
--- never refuses a message. Positions in a tsvector end at 16,383, hence the shorter stretches where
--- each letter is a word. In the worst case, 64,000 different letters of four bytes or 16,000
--- different pairs of them, a tsvector takes half of the megabyte that it may have. A stretch reaches
--- into the next one, so that no word and no short phrase is cut in two.
-create function search.split_text(source text)
-returns table (starts_at integer, stretch text)
-language sql immutable security invoker set search_path = ''
-as $$
-    select n * size + 1, substr(source, n * size + 1, size + 256)
-    from (
-        select case
-            when octet_length(source) > char_length(source)
-                and source ~ ('[' || search.unspaced_letters() || ']') then 16000
-            else 64000
-        end
-    ) as stretches (size)
-    cross join lateral generate_series(0, greatest(char_length(source) - 257, 0) / size) as n;
-$$;
-
-comment on function search.split_text is 'A text in stretches of bounded size, each with the character that it starts at.';
-
 create function search.searched_text(content text, generated_code text)
 returns text
 language sql immutable security invoker set search_path = ''
@@ -3960,6 +3937,11 @@ $$;
 grant execute on function search.searched_text to authenticated;
 comment on function search.searched_text is 'What is searched of a message: its text, then its code.';
 
+-- A message has one row for each stretch of it that a tsvector surely holds, so that the index
+-- never refuses a message. Positions in a tsvector end at 16,383, hence the shorter stretches where
+-- each letter is a word. In the worst case, 64,000 different letters of four bytes or 16,000
+-- different pairs of them, a tsvector takes half of the megabyte that it may have. A stretch reaches
+-- into the next one, so that no word and no short phrase is cut in two.
 -- Of a very long message the first megabyte is found, and its end: of eight megabytes of words the index
 -- took longer than a call to the store may.
 create function search.read_words(content text, generated_code text)
@@ -3973,17 +3955,23 @@ declare
     v_text constant text := search.searched_text(content, generated_code);
     v_length constant integer := char_length(v_text);
     v_longest constant integer := c_bytes * v_length / greatest(octet_length(v_text), 1);
+    v_start constant text := left(v_text, v_longest);
+    v_size constant integer := case
+        when octet_length(v_start) > char_length(v_start)
+            and v_start ~ ('[' || search.unspaced_letters() || ']') then 16000
+        else 64000
+    end;
 begin
     return query
     select s.starts_at, to_tsvector('pg_catalog.simple', search.split_words(s.stretch))
     from (
-        select t.starts_at, t.stretch
-        from search.split_text(left(v_text, v_longest)) as t
+        select n * v_size + 1, substr(v_start, n * v_size + 1, v_size + 256)
+        from generate_series(0, greatest(char_length(v_start) - 257, 0) / v_size) as n
         union all
         select rest.starts_at, substr(v_text, rest.starts_at)
         from (select greatest(v_longest, v_length - c_end) + 1) as rest (starts_at)
         where v_length > v_longest
-    ) as s;
+    ) as s (starts_at, stretch);
 end;
 $$;
 
@@ -4030,10 +4018,7 @@ $$;
 
 alter table search.documents enable row level security;
 
--- It is granted to nobody. Should it ever be, this is what they may see.
-create policy select_own on search.documents
-    for select to authenticated
-    using (user_id = (select auth.uid()));
+create policy withheld on search.documents for select to authenticated using (false);
 
 revoke all on table search.documents from public, anon, authenticated, service_role;
 
@@ -4055,10 +4040,7 @@ create table search.watermarks (
 
 alter table search.watermarks enable row level security;
 
--- It is granted to nobody. Should it ever be, this is what they may see.
-create policy select_own on search.watermarks
-    for select to authenticated
-    using (user_id = (select auth.uid()));
+create policy withheld on search.watermarks for select to authenticated using (false);
 
 revoke all on table search.watermarks from public, anon, authenticated, service_role;
 
@@ -4132,7 +4114,6 @@ declare
     v_bytes bigint := 0;
     v_ids uuid[] := '{}';
     v_seqs bigint[] := '{}';
-    v_free uuid[];
 begin
     for v_watermark in
         select w.conversation_id, w.indexed_seq
@@ -4158,32 +4139,22 @@ begin
         v_seqs := v_seqs || v_step.indexed_seq;
     end loop;
 
-    -- Last, because a writer may wait for these rows. A conversation that nobody writes to has all its
-    -- messages in the next statement's sight: only then may its watermark go.
-    v_free := array(
-        select locked.id
-        from unnest(v_ids) as step (id)
+    -- Last, because a writer may wait for these rows. A watermark may go only while nobody writes to its
+    -- conversation, whose row, once it is held, has the place of its newest message.
+    delete from search.watermarks as w
+    using (
+        select step.conversation_id
+        from unnest(v_ids, v_seqs) as step (conversation_id, indexed_seq)
         -- With its lock it is looked up, whatever the planner takes the tables for.
         cross join lateral (
             select c.id
             from private.conversations as c
-            where c.user_id = index_messages.user_id and c.id = step.id
+            where c.user_id = index_messages.user_id and c.id = step.conversation_id
+              and c.last_seq <= step.indexed_seq
             for no key update skip locked
-        ) as locked
-    );
-
-    delete from search.watermarks as w
-    using unnest(v_ids, v_seqs) as step (conversation_id, indexed_seq)
-    where w.user_id = index_messages.user_id and w.conversation_id = step.conversation_id
-      and w.conversation_id = any (v_free)
-      -- Likewise with a limit.
-      and (
-          select m.seq
-          from public.messages as m
-          where m.user_id = index_messages.user_id and m.conversation_id = w.conversation_id
-            and m.seq > step.indexed_seq
-          limit 1
-      ) is null;
+        ) as held
+    ) as done
+    where w.user_id = index_messages.user_id and w.conversation_id = done.conversation_id;
 
     update search.watermarks as w
     set indexed_seq = step.indexed_seq
@@ -4221,23 +4192,21 @@ as $$
 begin
     -- Held against a deletion until the commit. Whoever deletes one keeps this from waiting.
     with due as materialized (
-        select m.id, m.seq, m.role, m.created_at, m.content, m.generated_code
+        select m.id, m.seq, m.role, m.created_at, m.content, m.generated_code,
+               octet_length(m.content) + coalesce(octet_length(m.generated_code), 0) as size
         from public.messages as m
         where m.user_id = index_conversation.user_id
           and m.conversation_id = index_conversation.conversation_id
           and m.seq between after_seq + 1 and after_seq + most
         for key share nowait
     ),
-    sized as (
-        select d.*, octet_length(d.content) + coalesce(octet_length(d.generated_code), 0) as size,
-               sum(octet_length(d.content) + coalesce(octet_length(d.generated_code), 0))
-                   over (order by d.seq) as size_so_far
-        from due as d
-    ),
     chosen as (
         select *
-        from sized as s
-        where s.size_so_far - s.size < most_bytes
+        from (
+            select d.*, sum(d.size) over (order by d.seq) - d.size as size_before
+            from due as d
+        ) as sized
+        where size_before < most_bytes
     ),
     written as (
         insert into search.documents
@@ -4248,23 +4217,15 @@ begin
         cross join lateral search.read_words(c.content, c.generated_code) as w
         on conflict on constraint documents_pkey do nothing
     )
-    select count(*), coalesce(sum(c.size), 0), max(c.seq)
+    -- Where nothing is there, but something beyond, there are places that a repair has yet to close.
+    select count(*), coalesce(sum(c.size), 0), coalesce(max(c.seq), greatest(after_seq, (
+        select least(after_seq + most, its.last_seq)
+        from private.conversations as its
+        where its.user_id = index_conversation.user_id
+          and its.id = index_conversation.conversation_id
+    )))
     into messages, bytes, indexed_seq
     from chosen as c;
-
-    -- Nothing there, but something beyond: places that a repair has yet to close.
-    if indexed_seq is null then
-        indexed_seq := case
-            when exists (
-                select 1
-                from public.messages as m
-                where m.user_id = index_conversation.user_id
-                  and m.conversation_id = index_conversation.conversation_id
-                  and m.seq > after_seq + most
-            ) then after_seq + most
-            else after_seq
-        end;
-    end if;
 end;
 $$;
 
@@ -4281,66 +4242,25 @@ as $$
     with recursive users (user_id) as (
         (select w.user_id from search.watermarks as w order by w.user_id limit 1)
         union all
-        select (
+        select following.user_id
+        from users as u
+        cross join lateral (
             select w.user_id
             from search.watermarks as w
             where w.user_id > u.user_id
             order by w.user_id
             limit 1
-        )
-        from users as u
-        where u.user_id is not null
+        ) as following
     )
     select jsonb_build_object('users', coalesce(jsonb_agg(u.user_id order by random()), '[]'))
-    from (
-        select users.user_id
-        from users
-        where users.user_id is not null
-        limit list_users_to_index.most
-    ) as u;
+    from (select * from users limit list_users_to_index.most) as u;
 $$;
 
 revoke all on function public.list_users_to_index from public, anon, authenticated, service_role;
 grant execute on function public.list_users_to_index to service_role;
 comment on function public.list_users_to_index is 'Users of whom not all messages are in the search index: {users: [id]}, in a random order.';
 
--- What a search reads beside the index.
-
-create function search.count_unindexed(user_id uuid, most integer)
-returns integer
-language sql stable security invoker set search_path = ''
-as $$
-    with unfinished as materialized (
-        select w.conversation_id, w.indexed_seq
-        from search.watermarks as w
-        where w.user_id = count_unindexed.user_id
-        limit 1000
-    )
-    select case
-        when (select count(*) from unfinished) = 1000 then count_unindexed.most
-        else (
-            select count(*)::integer
-            from (
-                select 1
-                from unfinished as u
-                -- With its limit it can't be joined in any other order.
-                cross join lateral (
-                    select 1
-                    from public.messages as m
-                    where m.user_id = count_unindexed.user_id
-                      and m.conversation_id = u.conversation_id
-                      and m.seq between u.indexed_seq + 1 and u.indexed_seq + count_unindexed.most
-                    limit count_unindexed.most
-                ) as m
-                limit count_unindexed.most
-            ) as unindexed
-        )
-    end;
-$$;
-
-comment on function search.count_unindexed is 'How many of a user''s messages are above their watermarks, counted up to a number; that number where they are in very many conversations.';
-
--- Sorting is switched off, so that whatever the statistics say the newest come from the end of their
+-- What a search reads beside the index. Sorting is switched off, so that whatever the statistics say the newest come from the end of their
 -- index, and no others are read.
 create function search.read_unindexed(user_id uuid, most integer)
 returns search.documents[]
@@ -4461,19 +4381,19 @@ begin
         raise exception 'There is no word to look for: signs, quotes and emoji alone can''t be found.'
             using errcode = 'PT400', detail = 'invalid_request';
     end if;
-    return jsonb_build_object(
-        'query', v_query::text,
-        'words', (
-            select coalesce(jsonb_agg(distinct term), '[]')
-            from unnest(v_terms) as term
-            where term !~ c_letter
-              and octet_length(term) < 2047 -- a longer one is in no index and fits in no tsquery
-        ),
-        'runs', (
-            select coalesce(jsonb_agg(distinct term), '[]')
-            from unnest(v_terms) as term
-            where term ~ c_letter
+    return (
+        select jsonb_build_object(
+            'query', v_query::text,
+            'words', coalesce(
+                jsonb_agg(distinct term) filter (
+                    -- A longer one is in no index and fits in no tsquery.
+                    where term !~ c_letter and octet_length(term) < 2047
+                ),
+                '[]'
+            ),
+            'runs', coalesce(jsonb_agg(distinct term) filter (where term ~ c_letter), '[]')
         )
+        from unnest(v_terms) as term
     );
 end;
 $$;
@@ -4569,13 +4489,12 @@ declare
     v_hits jsonb;
     v_pattern text;
     v_focus text;
-    c_unindexed constant integer := 100;
     v_unindexed search.documents[];
 begin
     perform private.require_self(find_messages.user_id);
 
     -- One snapshot shows the index, the watermarks and what is above them: a message is in one of both.
-    v_unindexed := search.read_unindexed(find_messages.user_id, c_unindexed);
+    v_unindexed := search.read_unindexed(find_messages.user_id, 100);
 
     loop
         if v_is_wide then
@@ -4654,28 +4573,24 @@ begin
 
     -- A word is a whole one between spaces, and beside a letter of those scripts, as it is in the index.
     with terms as (
-        select word, true as is_whole
+        select word, not v_is_wide or char_length(word) < 3 as is_whole
         from jsonb_array_elements_text(v_parsed -> 'words') as word
-        where not v_is_wide or char_length(word) < 3
-        union all
-        select part, false
-        from jsonb_array_elements_text(v_parsed -> 'words') as part
-        where v_is_wide and char_length(part) > 2
         union all
         select run, false
         from jsonb_array_elements_text(v_parsed -> 'runs') as run
     ),
     patterns as (
-        select t.is_whole,
-               case when t.is_whole then '(?:(?<![^ ])|(?<=' || c_letter || '))(?:' else '(?:' end as opens,
-               case when t.is_whole then ')(?:(?![^ ])|(?=' || c_letter || '))' else ')' end as closes,
-               string_agg(t.word, '|' order by char_length(t.word) desc) as words,
-               (array_agg(t.word order by char_length(t.word) desc))[1] as longest
+        select case
+                   when t.is_whole then
+                       '(?:(?<![^ ])|(?<=' || c_letter || '))(?:%s)(?:(?![^ ])|(?=' || c_letter || '))'
+                   else '(?:%s)'
+               end as shape,
+               array_agg(t.word order by char_length(t.word) desc) as words
         from terms as t
         group by t.is_whole
     )
-    select string_agg(p.opens || p.words || p.closes, '|'),
-           (array_agg(p.opens || p.longest || p.closes order by char_length(p.longest) desc))[1]
+    select string_agg(format(p.shape, array_to_string(p.words, '|')), '|'),
+           (array_agg(format(p.shape, p.words[1]) order by char_length(p.words[1]) desc))[1]
     into v_pattern, v_focus
     from patterns as p;
 
@@ -4685,9 +4600,22 @@ begin
         'focus', v_focus,
         'parts', v_is_wide,
         'cut', v_is_cut,
-        'incomplete',
-        search.count_unindexed(find_messages.user_id, c_unindexed + 1)
-            > (select count(distinct n.message_id) from unnest(v_unindexed) as n),
+        'incomplete', exists (
+            select 1
+            from search.watermarks as w
+            cross join lateral (
+                select c.last_seq
+                from private.conversations as c
+                where c.user_id = find_messages.user_id and c.id = w.conversation_id
+                limit 1
+            ) as its
+            where w.user_id = find_messages.user_id
+              and its.last_seq - w.indexed_seq > (
+                  select count(distinct n.message_id)
+                  from unnest(v_unindexed) as n
+                  where n.conversation_id = w.conversation_id
+              )
+        ),
         'next', case when jsonb_array_length(v_hits) > page_size then
             (v_hits -> (page_size - 1)) - 'starts_at' || jsonb_build_object(
                 'oldest', v_oldest, 'newest', v_newest, 'parts', v_is_wide, 'cut', v_is_cut
@@ -4842,13 +4770,7 @@ begin
         limit 1
     ) as c;
 
-    return jsonb_build_object(
-        'hits', v_hits,
-        'parts', v_found -> 'parts',
-        'cut', v_found -> 'cut',
-        'incomplete', v_found -> 'incomplete',
-        'next', v_found -> 'next'
-    );
+    return v_found - array['pattern', 'focus'] || jsonb_build_object('hits', v_hits);
 exception
     when query_canceled then
         raise exception 'The search takes too long: narrow it.'
