@@ -4018,7 +4018,10 @@ $$;
 
 alter table search.documents enable row level security;
 
-create policy withheld on search.documents for select to authenticated using (false);
+-- It is granted to nobody. Should it ever be, this is what they may see.
+create policy select_own on search.documents
+    for select to authenticated
+    using (user_id = (select auth.uid()));
 
 revoke all on table search.documents from public, anon, authenticated, service_role;
 
@@ -4040,7 +4043,10 @@ create table search.watermarks (
 
 alter table search.watermarks enable row level security;
 
-create policy withheld on search.watermarks for select to authenticated using (false);
+-- It is granted to nobody. Should it ever be, this is what they may see.
+create policy select_own on search.watermarks
+    for select to authenticated
+    using (user_id = (select auth.uid()));
 
 revoke all on table search.watermarks from public, anon, authenticated, service_role;
 
