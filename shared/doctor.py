@@ -115,31 +115,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure_logging("critical")  # what goes wrong is said once, in words
     try:
         settings = load_settings()
+        report = asyncio.run(_examine(settings, options))
     except ConfigurationError as exc:
         return _fail(f"configuration error: {exc}", MISCONFIGURED)
-    try:
-        report = asyncio.run(_examine(settings, options))
-    except StoreUnavailableError:
-        return _fail(f"the store at {settings.supabase_url} can't be reached", UNREACHABLE)
-    except SchemaNotServedError:
-        return _fail(
-            f"the Data API at {settings.supabase_url} doesn't serve the schema"
-            f" {settings.database_schema} (DATABASE_SCHEMA): add it to the exposed schemas",
-            UNREACHABLE,
-        )
-    except SchemaBehindError:
-        return _fail(
-            f"the schema at {settings.supabase_url} is older than this: apply the migrations up to"
-            f" {SCHEMA_VERSION} (supabase db push)",
-            UNREACHABLE,
-        )
-    except AppError:
-        return _fail(
-            f"the store at {settings.supabase_url} refused: is the key right?",
-            UNREACHABLE,
-        )
+    except AppError as exc:
+        return _fail(_why_not(exc, settings), UNREACHABLE)
     _print_report(report, as_json=options.json)
     return WELL if report.is_well else BROKEN
+
+
+def _why_not(exc: AppError, settings: Settings) -> str:
+    """Say in words why the store can't be asked."""
+    is_direct = settings.supabase_db_url or settings.supabase_db_urls
+    store = "store that SUPABASE_DB_URL names" if is_direct else f"store at {settings.supabase_url}"
+    match exc:
+        case StoreUnavailableError():
+            why = f": {exc.reason}" if is_direct and exc.reason else ""
+            return f"the {store} can't be reached{why}"
+        case SchemaNotServedError():
+            return (
+                f"the Data API at {settings.supabase_url} doesn't serve the schema"
+                f" {settings.database_schema} (DATABASE_SCHEMA): add it to the exposed schemas"
+            )
+        case SchemaBehindError():
+            return (
+                f"the schema at {settings.supabase_url} is older than this: apply the migrations up"
+                f" to {SCHEMA_VERSION} (supabase db push)"
+            )
+    return f"the {store} refused: is the key right?"
 
 
 def _parser() -> argparse.ArgumentParser:
