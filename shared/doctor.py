@@ -14,7 +14,11 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+import jwt
+
+from .auth.caller import Caller
 from .config import ConfigurationError, load_settings
 from .container import Container
 from .errors import (
@@ -38,6 +42,9 @@ if TYPE_CHECKING:
     from .persistence import Persistence
 
 WELL, BROKEN, MISCONFIGURED, UNREACHABLE = 0, 1, 2, 3
+
+NOBODY_ID = UUID(int=0)
+NOBODY = Caller(NOBODY_ID, jwt.encode({}, "", algorithm="none"))  # Postgres asks for no signature
 
 REMEDIES = {
     "settled_turn_without_reply": "point it to its reply, or store an interrupted one",
@@ -126,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _why_not(exc: AppError, settings: Settings) -> str:
     """Say in words why the store can't be asked."""
-    is_direct = settings.supabase_db_url or settings.supabase_db_urls
+    is_direct = _is_direct(settings)
     store = "store that SUPABASE_DB_URL names" if is_direct else f"store at {settings.supabase_url}"
     match exc:
         case StoreUnavailableError():
@@ -143,6 +150,10 @@ def _why_not(exc: AppError, settings: Settings) -> str:
                 f" to {SCHEMA_VERSION} (supabase db push)"
             )
     return f"the {store} refused: is the key right?"
+
+
+def _is_direct(settings: Settings) -> bool:
+    return bool(settings.supabase_db_url or settings.supabase_db_urls)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -173,6 +184,8 @@ async def _examine(settings: Settings, options: argparse.Namespace) -> Report:
         for store in container.stores.values():
             if await store.ping() < SCHEMA_VERSION:
                 raise SchemaBehindError
+            if _is_direct(settings):  # the login role may lack one of the two that it becomes
+                await store.plan_export(NOBODY_ID, caller=NOBODY, after=None, most_bytes=1)
         reports = [await _examine_one(store, options) for store in container.stores.values()]
     finally:
         await container.aclose()
