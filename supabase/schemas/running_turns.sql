@@ -180,7 +180,7 @@ grant execute on function public.find_turn to authenticated, service_role;
 comment on function public.find_turn is 'The turn of the first of these keys that has one, as load_turn gives it. Raises PT403, PT404.';
 
 -- What is asked four times a second while somebody follows a turn: nothing that can't have changed.
-create function public.watch_turn(
+create function public.follow_turn(
     user_id uuid,
     turn_id uuid,
     attempt integer,
@@ -196,7 +196,7 @@ declare
 begin
     select t.* into v_turn
     from public.turns as t
-    where t.user_id = watch_turn.user_id and t.id = watch_turn.turn_id;
+    where t.user_id = follow_turn.user_id and t.id = follow_turn.turn_id;
 
     if not found then
         raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
@@ -208,7 +208,7 @@ begin
         'lease_expires_at', v_turn.lease_expires_at,
         'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now(),
         'draft_tail', case v_turn.attempt
-            when watch_turn.attempt then substr(v_turn.draft, greatest(draft_offset, 0) + 1)
+            when follow_turn.attempt then substr(v_turn.draft, greatest(draft_offset, 0) + 1)
             else v_turn.draft
         end,
         'draft_parts', case v_turn.draft_parts
@@ -217,7 +217,7 @@ begin
                 v_turn.draft_parts,
                 '$[*] ? (@.version > $seen)',
                 jsonb_build_object('seen', case v_turn.attempt
-                    when watch_turn.attempt then watch_turn.parts_version
+                    when follow_turn.attempt then follow_turn.parts_version
                     else 0
                 end)
             )
@@ -226,9 +226,9 @@ begin
 end;
 $$;
 
-revoke all on function public.watch_turn from public, anon, authenticated, service_role;
-grant execute on function public.watch_turn to service_role;
-comment on function public.watch_turn is 'How a turn stands, and its draft from an offset on (in characters) with the parts that have changed since a version, or all of it where another attempt than this one writes: {status, attempt, lease_expires_at, is_expired, draft_tail, draft_parts}. Raises PT404.';
+revoke all on function public.follow_turn from public, anon, authenticated, service_role;
+grant execute on function public.follow_turn to service_role;
+comment on function public.follow_turn is 'How a turn stands, and its draft from an offset on (in characters) with the parts that have changed since a version, or all of it where another attempt than this one writes: {status, attempt, lease_expires_at, is_expired, draft_tail, draft_parts}. Raises PT404.';
 
 create function public.cancel_turn(user_id uuid, turn_id uuid)
 returns json

@@ -151,7 +151,7 @@ FUNCTIONS = {
     "search_messages": OF_ANY_USER | {"service": "denied"},  # of one's own
     "load_turn": OF_THE_OWNER,
     "find_turn": OF_THE_OWNER,
-    "watch_turn": BACKEND,
+    "follow_turn": BACKEND,
     "load_history": OF_THE_OWNER,
     "load_unsummarised": BACKEND,
     "write_summary": BACKEND,
@@ -182,7 +182,6 @@ PRIVATE_FUNCTIONS = {
         "being_deleted",
         "bucket_bounds",
         "bytes_beside_text",
-        "check_message",
         "choose_branch",
         "describe_rows",
         "describe_turn",
@@ -216,8 +215,6 @@ PRIVATE_FUNCTIONS = {
         "broadcast_status",
         "bucket_bounds",
         "bytes_beside_text",
-        "check_message",
-        "check_turn",
         "choose_branch",
         "describe_rows",
         "describe_turn",
@@ -357,7 +354,7 @@ ARGUMENTS: dict[str, Arguments] = {
         "user_id": user_id, "import_id": tenants.import_id, "part": 0,
     },
     "update_conversation": about_the_chat(title="Changed"),
-    "watch_turn": lambda tenants, user_id: {
+    "follow_turn": lambda tenants, user_id: {
         "user_id": user_id, "turn_id": tenants.turn, "attempt": 1, "draft_offset": 0,
     },
     "write_summary": lambda tenants, user_id: {

@@ -250,10 +250,10 @@ async def test_parts_are_read_only_for_what_is_written_beside_them(
     one, _ = processes
     _, writer = await begin(one)
     await one.runner.outside.write(writer, offset=0, text="abc")
-    assert "watch_turn" not in one.store.calls
+    assert "follow_turn" not in one.store.calls
     await one.runner.outside.write(writer, offset=3, parts=[CALL])
     written = await one.runner.outside.write(writer, offset=3, version=2)
-    assert one.store.calls["watch_turn"] == 1
+    assert one.store.calls["follow_turn"] == 1
     assert (written.draft_length, written.parts_version) == (3, 2)
 
 

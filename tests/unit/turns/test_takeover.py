@@ -9,7 +9,7 @@ from shared.auth.caller import Caller
 from shared.encoding.storable import unescape
 from shared.errors import TurnInProgressError, TurnNotFoundError, UnavailableError
 from shared.turns.follow import START, Place
-from shared.turns.watched import POLL_SECONDS
+from shared.turns.followed import POLL_SECONDS
 from tests.support.engines import HangingEngine, ScriptedEngine, TypingEngine
 from tests.support.heart import USER, Process, begin, until
 from tests.support.in_memory_store import InMemoryStore

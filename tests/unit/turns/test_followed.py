@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from shared.errors import StoreUnavailableError, TurnNotFoundError
-from shared.turns.watched import POLL_SECONDS
+from shared.turns.followed import POLL_SECONDS
 from tests.support.engines import ScriptedEngine
 from tests.support.heart import Process, begin, until
 from tests.support.in_memory_store import InMemoryStore
@@ -32,7 +32,7 @@ async def test_followers_cost_the_store_what_one_does() -> None:
     later = process.following(turn_id)
     await asyncio.sleep(0)
     assert store.calls["load_turn"] == 1
-    assert store.calls["watch_turn"] <= 10
+    assert store.calls["follow_turn"] <= 10
     turn = store.turns[turn_id]
     turn.draft = "Half an answer"
     await asyncio.sleep(2 * POLL_SECONDS)
@@ -40,21 +40,21 @@ async def test_followers_cost_the_store_what_one_does() -> None:
     await asyncio.gather(*(reading.task for reading in [*readings, later]))
     assert {reading.text() for reading in [*readings, later]} == {"Half an answer."}
     assert store.calls["load_turn"] == 2
-    assert store.calls["watch_turn"] <= 14
+    assert store.calls["follow_turn"] <= 14
 
 
 async def test_only_what_is_new_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """The draft from where it was read up to; all of it where another attempt writes."""
     store, tails = InMemoryStore(), list[str]()
     turn_id = await a_running_turn(store, "One")
-    watch_turn = store.watch_turn
+    follow_turn = store.follow_turn
 
-    async def watched(*args: object, **more: object) -> object:
-        news = await watch_turn(*args, **more)  # type: ignore[arg-type]
+    async def followed(*args: object, **more: object) -> object:
+        news = await follow_turn(*args, **more)  # type: ignore[arg-type]
         tails.append(news.draft_tail)
         return news
 
-    monkeypatch.setattr(store, "watch_turn", watched)
+    monkeypatch.setattr(store, "follow_turn", followed)
     reading = Process(store).following(turn_id)
     turn = store.turns[turn_id]
     for draft, attempt in [("One two", 1), ("Another", 2)]:
@@ -88,11 +88,11 @@ async def test_what_keeps_a_turn_from_being_read_is_said_to_all() -> None:
     process = Process(store)
     readings = [process.following(turn_id) for _ in range(3)]
     await asyncio.sleep(POLL_SECONDS / 2)
-    store.faults["watch_turn"] = away
+    store.faults["follow_turn"] = away
     for reading in readings:
         with pytest.raises(StoreUnavailableError):
             await reading.task
-    del store.faults["watch_turn"]
+    del store.faults["follow_turn"]
     again = process.following(turn_id)
     await asyncio.sleep(3 * POLL_SECONDS)
     assert not again.task.done()
@@ -122,7 +122,7 @@ async def test_retries_that_wait_for_another_process_read_it_once() -> None:
     other = Process(store)
     retries = [other.asking() for _ in range(10)]
     await asyncio.sleep(4 * POLL_SECONDS)
-    assert store.calls["watch_turn"] <= 5
+    assert store.calls["follow_turn"] <= 5
     engine.release.set()
     answers = await asyncio.gather(first, *retries)
     assert {answer.message.content for answer in answers} == {"Once."}
