@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from typing import Any
 
 import psycopg
 import pytest
@@ -176,9 +177,12 @@ async def test_who_waited_for_a_deletion_finds_nothing(database_url: str) -> Non
     assert left == (0,)
 
 
-@pytest.mark.parametrize("step", ["erase_account", "apply_retention"])
+@pytest.mark.parametrize(
+    ("step", "options"),
+    [("erase_account", {"idempotency_key": "k"}), ("apply_retention", {"dry_run": False})],
+)
 def test_a_step_over_many_conversations_ends_in_time(
-    scratch: psycopg.Connection, owner: str, step: str
+    scratch: psycopg.Connection, owner: str, step: str, options: dict[str, Any]
 ) -> None:
     """What a slow store takes seconds for is one conversation at least, and the rest is more."""
     service = Caller(scratch)
@@ -191,8 +195,7 @@ def test_a_step_over_many_conversations_ends_in_time(
         "create trigger wait before delete on conversations"
         " for each row execute function pg_temp.wait()"
     )
-    options = {"erase_account": {"idempotency_key": "k"}, "apply_retention": {"dry_run": False}}
-    service.call(step, user_id=owner, **options[step])
+    service.call(step, user_id=owner, **options)
     left = scratch.execute("select count(*) from conversations").fetchone()
     assert left == (2,)
 
