@@ -112,6 +112,7 @@ async def test_what_is_kept_is_bounded_in_bytes_and_in_time() -> None:
     assert 1 < len(kept) < 6
     assert kept == chats[-len(kept) :]
     process.now = KEPT_SECONDS
+    assert process.histories.known(USER, chats[-1]) is None
     process.histories._forget_in_time()
     assert not process.histories._kept
     assert process.histories._size == 0

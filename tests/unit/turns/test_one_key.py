@@ -1,6 +1,7 @@
 """One key, one turn: however many ask for it, at once or again, and where there is no room."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -8,6 +9,7 @@ import pytest
 
 from shared.auth.caller import Caller
 from shared.errors import (
+    AppError,
     ConversationNotFoundError,
     IdempotencyKeyReusedError,
     StoreUnavailableError,
@@ -15,12 +17,13 @@ from shared.errors import (
     TurnInProgressError,
     UnauthorizedError,
     UnavailableError,
+    UserNotFoundError,
 )
 from shared.models.turns import MegaMindRequest
 from tests.support.engines import FailingEngine, ScriptedEngine
 from tests.support.heart import USER, Process, begin, turn_request, until
 from tests.support.in_memory_store import InMemoryStore
-from tests.support.store_faults import away
+from tests.support.store_faults import Call, Held, away
 
 CALLERS = 24
 
@@ -63,6 +66,51 @@ async def test_a_turn_is_forgotten_however_it_ends() -> None:
     for key in ("one", "two"):
         assert not (await failing.ask(key)).success
         await asyncio.sleep(0)
+
+
+async def test_a_stored_reply_answers_its_key_before_its_worker_knows() -> None:
+    """Whoever asks again doesn't wait for the answer that the worker waits for."""
+    store, held = InMemoryStore(), Held()
+    process = Process(store)
+    store.faults["complete_turn"] = held
+    asking = process.asking()
+    await held.committed.wait()
+    again = await asyncio.wait_for(process.ask(), 1)
+    held.release.set()
+    assert (again.replayed, again.message) == (True, (await asking).message)
+
+
+async def test_a_turn_that_regenerates_asks_what_was_asked() -> None:
+    """Its own request says nothing."""
+    store, engine = InMemoryStore(), ScriptedEngine()
+    process = Process(store, engine)
+    first = await process.ask()
+    (reply,) = (turn.reply for turn in store.turns.values())
+    assert reply is not None
+    body = MegaMindRequest(conversationId=first.conversation_id, regenerates=reply.id)
+    again = await process.runner.run(replace(turn_request("again"), body=body))
+    assert not again.replayed
+    assert engine.requests == ["Hello", "Hello"]
+
+
+@pytest.mark.parametrize(
+    ("caller", "error"),
+    [(Caller(USER, "token"), UnauthorizedError), (Caller(None, None), UserNotFoundError)],
+)
+async def test_an_account_that_is_gone_begins_nothing(
+    caller: Caller, error: type[AppError]
+) -> None:
+    """With its own token it is not let in, for the service it is not there."""
+    store = InMemoryStore()
+
+    async def no_account(_: Call) -> Any:
+        raise UnauthorizedError
+
+    store.faults["begin_turn"] = no_account
+    request = replace(turn_request(), caller=caller)
+    with pytest.raises(error) as caught:
+        await Process(store).runner.run(request)
+    assert type(caught.value) is error
 
 
 @pytest.mark.promise("one key, one effect", red="`begin_turn` does not compare the request")

@@ -135,17 +135,31 @@ async def test_a_worker_that_learns_of_its_loss_stops_the_ai() -> None:
     """Before the AI is done: at the next heartbeat, whose answer says that the turn is lost."""
     store = InMemoryStore()
     sleeper = Process(store, HangingEngine())
-    sleeping = sleeper.asking()
-    await until(lambda: bool(store.turns))
+    sleeping, streaming = sleeper.asking(), sleeper.streaming()
+    await until(lambda: bool(streaming.events))
     (turn,) = store.turns.values()
     turn.lease_until, engine = 0, ScriptedEngine(hold=True)
     retrying = Process(store, engine).asking()
-    with pytest.raises(TurnInProgressError):
-        await asyncio.wait_for(sleeping, 2)
+    for losing in (sleeping, streaming.task):
+        with pytest.raises(TurnInProgressError):
+            await asyncio.wait_for(losing, 2)
     await asyncio.sleep(1)
     assert not sleeper.registry.working
     engine.release.set()
     assert (await retrying).success
+
+
+async def test_a_turn_whose_conversation_is_deleted_is_not_there_any_more() -> None:
+    """Its worker learns so at the next heartbeat, and stops the AI."""
+    store = InMemoryStore()
+    process = Process(store, HangingEngine())
+    asking = process.asking()
+    await until(lambda: bool(store.turns))
+    store.forget_conversation(next(iter(store.messages)))
+    with pytest.raises(TurnNotFoundError):
+        await asyncio.wait_for(asking, 2)
+    await asyncio.sleep(1)
+    assert not process.registry.working
 
 
 @pytest.mark.promise("take-over", red="adopted without its new attempt")
@@ -171,6 +185,7 @@ async def test_a_process_adopts_the_turn_that_it_still_works_on() -> None:
     await reading.task
     assert response.message.content == reading.text() == "".join(PIECES)
     assert (reading.attempts(), turn.attempt, engine.runs) == ([1], 2, 1)
+    assert not store.calls["follow_turn"]  # the retry follows it here
     later = [event for event in process.broadcaster.says() if event["attempt"] == 2]
     assert [event["status"] for event in later if "status" in event] == ["thinking", "generating"]
     live = "".join(event.get("text", "") for event in later)
