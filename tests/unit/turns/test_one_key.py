@@ -1,12 +1,15 @@
 """One key, one turn: however many ask for it, at once or again, and where there is no room."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import uuid4
 
 import pytest
 
+from shared.ai import EngineEvent, EngineRequest, Finished
 from shared.auth.caller import Caller
 from shared.errors import (
     AppError,
@@ -26,6 +29,26 @@ from tests.support.in_memory_store import InMemoryStore
 from tests.support.store_faults import Call, Held, away
 
 CALLERS = 24
+NATIVE = {"framework": "any", "version": "1", "data": []}
+
+
+class KeepingEngine(ScriptedEngine):
+    """Keeps all that it was asked, and gives all that a reply can have."""
+
+    name = "keeping"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[EngineRequest] = []
+
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
+        """Add a native form to the result."""
+        self.asked.append(asked)
+        async for event in super().run(asked):
+            if isinstance(event, Finished):
+                yield Finished(event.result.model_copy(update={"native": NATIVE}))
+            else:
+                yield event
 
 
 @pytest.mark.promise("one key, one effect")
@@ -91,6 +114,41 @@ async def test_a_turn_that_regenerates_asks_what_was_asked() -> None:
     again = await process.runner.run(replace(turn_request("again"), body=body))
     assert not again.replayed
     assert engine.requests == ["Hello", "Hello"]
+
+
+async def test_whatever_a_request_says_reaches_the_store_and_the_ai(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the limits that are set, and what this process was sent of the history before."""
+    store, engine = InMemoryStore(), KeepingEngine()
+    process = Process(store, engine, turns_per_day=50, tokens_per_day=60_000)
+    first = await process.ask("first", projectId=USER)
+    begun = AsyncMock(side_effect=store.begin_turn)
+    monkeypatch.setattr(store, "begin_turn", begun)
+    (turn,) = store.turns.values()
+    part = {"type": "file", "mediaType": "image/png", "url": "https://x.example/a.png"}
+    body: dict[str, Any] = {
+        "conversationId": turn.conversation_id,
+        "edits": turn.user_message.id,
+        "parts": [part],
+    }
+    request = replace(turn_request("second", **body), opens_conversation=True)
+    answer = await process.runner.run(request)
+    asked = begun.await_args_list[0].kwargs
+    assert turn.reply is not None
+    assert {
+        "edits": turn.user_message.id,
+        "opens_conversation": True,
+        "turns_per_day": 50,
+        "tokens_per_day": 60_000,
+        "known_from": None,
+    }.items() <= asked.items()
+    (_, given) = engine.asked
+    assert (given.project_id, [*given.parts][1:]) == (USER, [part])
+    assert answer.message.metadata["intent"] == "explain"
+    assert answer.message.metadata["context"]["messages"] == 0
+    assert first.message.metadata["engine"] == "keeping"
+    assert [row.native for row in store.messages[turn.conversation_id][1::2]] == [NATIVE] * 2
 
 
 @pytest.mark.parametrize(

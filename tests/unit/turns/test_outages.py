@@ -27,7 +27,9 @@ async def test_a_reply_that_can_not_be_stored_is_given_away_and_stored_later(fau
     store.faults["complete_turn"] = fault
     with pytest.raises(ReplyNotStoredError) as caught:
         await process.ask()
-    assert caught.value.body()["reply"]["content"] == "Done."
+    body = json.loads(json.dumps(caught.value.body()))
+    assert body["reply"]["content"] == "Done."
+    assert [body["details"]["turnId"]] == [str(turn_id) for turn_id in store.turns]
     await asyncio.sleep(200)  # many leases: heartbeats still go through
     del store.faults["complete_turn"]
     response = await process.ask()

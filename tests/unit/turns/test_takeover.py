@@ -1,10 +1,12 @@
 """Who has a turn: leases that are kept or run out, attempts that take over, workers that lost."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
 
+from shared.ai import EngineEvent, EngineRequest
 from shared.auth.caller import Caller
 from shared.encoding.storable import unescape
 from shared.errors import TurnInProgressError, TurnNotFoundError, UnavailableError
@@ -14,6 +16,24 @@ from tests.support.engines import HangingEngine, ScriptedEngine, TypingEngine
 from tests.support.heart import USER, Process, begin, until
 from tests.support.in_memory_store import InMemoryStore
 from tests.support.store_faults import Held, away
+
+
+class SlowToClose(HangingEngine):
+    """Takes its time to close."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.closed = False
+
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
+        """Hang, and close slowly."""
+        try:
+            async for event in super().run(asked):
+                yield event
+        finally:
+            await asyncio.sleep(self.seconds)
+            self.closed = True
+
 
 PIECES = ["One, ", "two, ", "três, ", "四 🎉."]
 
@@ -342,6 +362,20 @@ async def test_a_turn_is_stopped_here_at_once_and_elsewhere_at_its_next_heartbea
         assert (await process.runner.cancel(USER, turn_id)).reply == response.message
         assert (await process.ask()).replayed
     assert engine.runs == 1
+
+
+@pytest.mark.parametrize(("seconds", "closed"), [(1, True), (100, False)])
+async def test_a_turn_that_is_stopped_waits_a_moment_for_its_engine_to_close(
+    seconds: float, *, closed: bool
+) -> None:
+    """Until then a process that ends isn't done; one that won't close is left behind."""
+    store, engine = InMemoryStore(), SlowToClose(seconds)
+    process = Process(store, engine)
+    asking = process.asking()
+    await asyncio.sleep(1)
+    await process.runner.cancel(USER, next(iter(store.turns)))
+    assert (await asyncio.wait_for(asking, 3)).message.metadata["error"]["type"] == "cancelled"
+    assert engine.closed is closed
 
 
 @pytest.mark.promise("model fails", red="`compose_reply` without its escaper")
