@@ -100,10 +100,7 @@ create table public.conversations (
     constraint conversations_user_id_id_key unique (user_id, id),
     constraint conversations_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade,
-    constraint conversations_title_length check (char_length(title) between 1 and 200),
-    constraint conversations_metadata_object check (jsonb_typeof(metadata) = 'object'),
-    constraint conversations_last_seq_positive check (last_seq >= 0),
-    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object')
+    constraint conversations_last_seq_positive check (last_seq >= 0)
 );
 
 create index idx_conversations_user_id
@@ -202,37 +199,46 @@ grant execute on function private.being_deleted to authenticated, service_role;
 comment on function private.being_deleted is 'The ids of a user''s conversations that are being deleted: what hangs on them is nobody''s to see.';
 
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
--- far deeper than most readers of JSON follow. Triggers and no checks, which would be asked of the
--- whole row each time that a message moves it.
-create function private.refuse_metadata()
+-- far deeper than most readers of JSON follow. Triggers and no checks, as with messages, which would be
+-- asked of the whole row each time that a message moves it.
+create function private.check_conversation()
 returns trigger
 language plpgsql security invoker set search_path = ''
 as $$
+declare
+    -- Its name, and why not.
+    v_broken constant text[] := case
+        when char_length(new.title) not between 1 and 200
+            then array['title_length', 'A title has 1 to 200 characters']
+        when jsonb_typeof(new.metadata) <> 'object'
+            then array['metadata_object', 'Metadata is an object']
+        when octet_length(new.metadata::text) > 500000
+            then array['metadata_size', 'Metadata of a conversation is larger than 500000 bytes']
+        when jsonb_path_exists(new.metadata, 'strict $.**{128}')
+            then array['metadata_depth', 'Metadata nests too deep']
+        when jsonb_typeof(new.imported) <> 'object'
+            then array['imported_object', 'Metadata of an import is an object']
+        when octet_length(new.imported::text) > 250000
+            then array['imported_size', 'Metadata of an import is larger than 250000 bytes']
+    end;
 begin
-    raise exception 'Metadata %.', tg_argv[0]
-        using errcode = '23514', table = tg_table_name, constraint = tg_name;
+    if v_broken is not null then
+        raise exception '%.', v_broken[2]
+            using errcode = '23514', table = 'conversations',
+                constraint = 'conversations_' || v_broken[1];
+    end if;
+    return new;
 end;
 $$;
 
-comment on function private.refuse_metadata is 'Raises 23514, and says what is wrong with the metadata: its argument.';
+comment on function private.check_conversation is 'Lets a conversation be stored that may be. Raises 23514, named by what is wrong with it, and says that.';
 
-create trigger conversations_metadata_depth
-    before insert or update of metadata on public.conversations
+create trigger conversations_storable
+    before insert or update of title, metadata, imported on public.conversations
     for each row
-    when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
-    execute function private.refuse_metadata('nests too deep');
+    execute function private.check_conversation();
 
-create trigger conversations_metadata_size
-    before insert or update of metadata on public.conversations
-    for each row
-    when (octet_length(new.metadata::text) > 500000)
-    execute function private.refuse_metadata('of a conversation is larger than 500000 bytes');
-
-create trigger conversations_imported_size
-    before insert or update of imported on public.conversations
-    for each row
-    when (octet_length(new.imported::text) > 250000)
-    execute function private.refuse_metadata('of an import is larger than 250000 bytes');
+alter table public.conversations enable always trigger conversations_storable;
 
 -- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
 create function private.note_restore()
@@ -414,46 +420,6 @@ comment on function private.parts_agree is 'Whether a message''s content is the 
 -- A turn is one accepted request: it is what makes a retry harmless (the key), what keeps two
 -- different requests apart (the hash), and what keeps a late worker out (the attempt).
 
--- In one function, as private.check_message.
-create function private.check_turn(
-    idempotency_key text,
-    request_hash text,
-    draft text,
-    draft_parts jsonb,
-    error jsonb
-)
-returns boolean
-language plpgsql immutable security invoker set search_path = ''
-as $$
-declare
-    v_broken text;
-begin
-    if draft_parts = '[]' and octet_length(draft) <= 333333 and error is null
-        and octet_length(idempotency_key) between 1 and 255
-        and octet_length(request_hash) <= 255
-    then
-        return true;
-    end if;
-
-    v_broken := case
-        when char_length(idempotency_key) not between 1 and 255 then 'idempotency_key_length'
-        when char_length(request_hash) > 255 then 'request_hash_length'
-        when octet_length(error::text) > 20000 then 'error_size'
-        when draft_parts = '[]' and octet_length(draft) <= 333333 then null
-        when octet_length(to_json(draft)::text) + octet_length(draft_parts::text) > 2000004
-            then 'draft_size'
-    end;
-    if v_broken is null then
-        return true;
-    end if;
-    raise exception 'new row for relation "turns" violates check constraint "turns_%"', v_broken
-        using errcode = '23514', table = 'turns', constraint = 'turns_' || v_broken;
-end;
-$$;
-
-grant execute on function private.check_turn to service_role;
-comment on function private.check_turn is 'Whether a turn may be stored. Raises 23514, named by what is wrong with it.';
-
 create table public.turns (
     id uuid not null default private.new_id(),
     conversation_id uuid not null,
@@ -477,14 +443,7 @@ create table public.turns (
     constraint turns_user_id_idempotency_key_key unique (user_id, idempotency_key),
     constraint turns_user_id_id_key unique (user_id, id),
     constraint turns_user_id_conversation_id_fkey foreign key (user_id, conversation_id)
-        references public.conversations (user_id, id) on delete cascade,
-    constraint turns_status_known
-        check (status in ('running', 'completed', 'failed', 'cancelled', 'interrupted')),
-    constraint turns_settled_has_end
-        check ((status = 'running') = (finished_at is null)),
-    constraint turns_attempt_positive check (attempt >= 1),
-    constraint turns_storable
-        check (private.check_turn(idempotency_key, request_hash, draft, draft_parts, error))
+        references public.conversations (user_id, id) on delete cascade
 );
 
 create index idx_turns_user_id_conversation_id on public.turns (user_id, conversation_id);
@@ -529,77 +488,54 @@ comment on column public.turns.cancel_requested_at is 'When its owner asked to s
 comment on column public.turns.tokens is 'What it took of the AI so far, by every attempt and with the summary that its reply made due: as the provider reported it, else as estimated.';
 comment on column public.turns.replays is 'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';
 
--- Messages are the record: append-only, in one total order for each conversation.
-
--- What may stand in a row, asked in one function: Postgres reads the text of each check again for each
--- statement that writes, which takes longer than to ask it. Cheap questions come first. Sizes are in
--- bytes as JSON, quotes included: a row has a size as it is sent, too. The numbers are those of
--- shared/encoding/sizes.py. JSON makes six bytes of one at most, so what is short isn't written as JSON
--- to be measured; and what nests 128 deep takes 256 bytes at least. Each has its own limit, and together
--- they have another: a page has room for any one row.
-create function private.check_message(
-    content text,
-    generated_code text,
-    metadata jsonb,
-    parts jsonb,
-    native jsonb
-)
-returns boolean
-language plpgsql immutable security invoker set search_path = ''
+-- In one trigger, as with messages.
+create function private.check_turn()
+returns trigger
+language plpgsql security invoker set search_path = ''
 as $$
 declare
-    v_metadata constant integer := octet_length(metadata::text);
-    v_is_deep constant boolean := v_metadata > 255
-        and jsonb_path_exists(metadata, 'strict $.**{128}');
     v_broken text;
 begin
-    -- As most are. By itself, since Postgres prepares an expression whole, once a transaction.
-    if parts = '[]' and native is null and not v_is_deep
-        and octet_length(content) < 100000
-        and v_metadata < 100000
-        and generated_code is null
-        and jsonb_typeof(metadata) = 'object'
+    if new.draft_parts = '[]' and octet_length(new.draft) <= 333333 and new.error is null
+        and octet_length(new.idempotency_key) between 1 and 255
+        and octet_length(new.request_hash) <= 255
+        and new.status in ('running', 'completed', 'failed', 'cancelled', 'interrupted')
+        and (new.status = 'running') = (new.finished_at is null)
+        and new.attempt >= 1
     then
-        return true;
+        return new;
     end if;
 
     v_broken := case
-        when jsonb_typeof(metadata) <> 'object' then 'metadata_object'
-        when v_metadata > 1000000 then 'metadata_size'
-        when v_is_deep then 'metadata_depth'
-        when octet_length(content) > 333333 and octet_length(to_json(content)::text) > 2000002
-            then 'content_size'
-        when octet_length(generated_code) > 333333
-            and octet_length(to_json(generated_code)::text) > 2000002
-            then 'generated_code_size'
-        when parts = '[]' and native is null then null
-        when parts <> '[]' and not private.are_parts(parts) then 'parts_known'
-        when octet_length(parts::text) > 2000000 then 'parts_size'
-        when not coalesce(
-            jsonb_typeof(native -> 'framework') = 'string'
-                and jsonb_typeof(native -> 'version') = 'string'
-                and native ? 'data',
-            native is null
-        ) then 'native_object'
-        when octet_length(native::text) > 2000000 then 'native_size'
-        when octet_length(to_json(content)::text)
-            + coalesce(octet_length(to_json(generated_code)::text), 0)
-            + v_metadata
-            + octet_length(parts::text)
-            + coalesce(octet_length(native::text), 0) > 5000000
-            then 'row_size'
+        when new.status not in ('running', 'completed', 'failed', 'cancelled', 'interrupted')
+            then 'status_known'
+        when (new.status = 'running') <> (new.finished_at is null) then 'settled_has_end'
+        when new.attempt < 1 then 'attempt_positive'
+        when char_length(new.idempotency_key) not between 1 and 255 then 'idempotency_key_length'
+        when char_length(new.request_hash) > 255 then 'request_hash_length'
+        when octet_length(new.error::text) > 20000 then 'error_size'
+        when new.draft_parts = '[]' and octet_length(new.draft) <= 333333 then null
+        when octet_length(to_json(new.draft)::text) + octet_length(new.draft_parts::text) > 2000004
+            then 'draft_size'
     end;
     if v_broken is null then
-        return true;
+        return new;
     end if;
-    raise exception 'new row for relation "messages" violates check constraint "messages_%"%',
-        v_broken, case v_broken when 'metadata_depth' then ': it nests too deep' else '' end
-        using errcode = '23514', table = 'messages', constraint = 'messages_' || v_broken;
+    raise exception 'new row for relation "turns" violates check constraint "turns_%"', v_broken
+        using errcode = '23514', table = 'turns', constraint = 'turns_' || v_broken;
 end;
 $$;
 
-grant execute on function private.check_message to authenticated, service_role;
-comment on function private.check_message is 'Whether a message may be stored. Raises 23514, named by what is wrong with it.';
+comment on function private.check_turn is 'Lets a turn be stored that may be. Raises 23514, named by what is wrong with it.';
+
+create trigger turns_storable
+    before insert or update on public.turns
+    for each row
+    execute function private.check_turn();
+
+alter table public.turns enable always trigger turns_storable;
+
+-- Messages are the record: append-only, in one total order for each conversation.
 
 create table public.messages (
     id uuid not null default private.new_id(),
@@ -626,9 +562,7 @@ create table public.messages (
     constraint messages_user_id_turn_id_fkey foreign key (user_id, turn_id)
         references public.turns (user_id, id) on delete cascade,
     constraint messages_role_known check (role in ('user', 'assistant', 'system')),
-    constraint messages_summary_is_system check (not is_summary or role = 'system'),
-    constraint messages_storable
-        check (private.check_message(content, generated_code, metadata, parts, native))
+    constraint messages_summary_is_system check (not is_summary or role = 'system')
 );
 
 create index idx_messages_conversation_id
@@ -694,6 +628,76 @@ comment on column public.messages.branch is 'The stretch of the conversation tha
 comment on column public.messages.parts is 'The parts of the message, as the AI SDK''s UI messages have them; none where it is its content alone. content is the text of the parts.';
 comment on column public.messages.native is 'The message in the form of a framework, {framework, version, data}, for a round trip that loses nothing.';
 comment on column public.messages.user_id is 'The owner of the conversation, on replies too.';
+
+-- What may stand in a row. As a trigger: the text of a check is read and prepared again for each statement
+-- that writes, which takes longer than to ask it; of another kind than those, it is there for any writer.
+-- Cheap questions come first. Sizes are in bytes as JSON, quotes included: a row has a size as it is sent,
+-- too. The numbers are those of shared/encoding/sizes.py. JSON makes six bytes of one at most, so what is
+-- short isn't written as JSON to be measured; and what nests 128 deep takes 256 bytes at least. Each has
+-- its own limit, and together they have another: a page has room for any one row.
+create function private.check_message()
+returns trigger
+language plpgsql security invoker set search_path = ''
+as $$
+declare
+    v_metadata constant integer := octet_length(new.metadata::text);
+    v_is_deep constant boolean := v_metadata > 255
+        and jsonb_path_exists(new.metadata, 'strict $.**{128}');
+    v_broken text;
+begin
+    -- As most are. By itself, since Postgres prepares an expression whole, once a transaction.
+    if new.parts = '[]' and new.native is null and not v_is_deep
+        and octet_length(new.content) < 100000
+        and v_metadata < 100000
+        and new.generated_code is null
+        and jsonb_typeof(new.metadata) = 'object'
+    then
+        return new;
+    end if;
+
+    v_broken := case
+        when jsonb_typeof(new.metadata) <> 'object' then 'metadata_object'
+        when v_metadata > 1000000 then 'metadata_size'
+        when v_is_deep then 'metadata_depth'
+        when octet_length(new.content) > 333333 and octet_length(to_json(new.content)::text) > 2000002
+            then 'content_size'
+        when octet_length(new.generated_code) > 333333
+            and octet_length(to_json(new.generated_code)::text) > 2000002
+            then 'generated_code_size'
+        when new.parts = '[]' and new.native is null then null
+        when new.parts <> '[]' and not private.are_parts(new.parts) then 'parts_known'
+        when octet_length(new.parts::text) > 2000000 then 'parts_size'
+        when not coalesce(
+            jsonb_typeof(new.native -> 'framework') = 'string'
+                and jsonb_typeof(new.native -> 'version') = 'string'
+                and new.native ? 'data',
+            new.native is null
+        ) then 'native_object'
+        when octet_length(new.native::text) > 2000000 then 'native_size'
+        when octet_length(to_json(new.content)::text)
+            + coalesce(octet_length(to_json(new.generated_code)::text), 0)
+            + v_metadata
+            + octet_length(new.parts::text)
+            + coalesce(octet_length(new.native::text), 0) > 5000000
+            then 'row_size'
+    end;
+    if v_broken is null then
+        return new;
+    end if;
+    raise exception 'new row for relation "messages" violates check constraint "messages_%"%',
+        v_broken, case v_broken when 'metadata_depth' then ': it nests too deep' else '' end
+        using errcode = '23514', table = 'messages', constraint = 'messages_' || v_broken;
+end;
+$$;
+
+comment on function private.check_message is 'Lets a message be stored that may be. Raises 23514, named by what is wrong with it.';
+
+create trigger messages_storable
+    before insert or update on public.messages
+    for each row
+    execute function private.check_message();
+
+alter table public.messages enable always trigger messages_storable;
 
 -- Runs as its owner, because a client may write a message but not the counter on its conversation.
 create function private.assign_message_place()
@@ -7612,8 +7616,35 @@ begin
         return false;
     end if;
 
+    -- A turn alone goes where its messages are.
+    update public.turns as t
+    set conversation_id = m.conversation_id
+    from public.messages as m
+    join public.conversations as c on c.user_id = m.user_id and c.id = m.conversation_id
+    where t.user_id = recover_conversation.user_id
+      and t.conversation_id = v_id
+      and m.user_id = t.user_id and m.turn_id = t.id
+      and m.conversation_id <> v_id;
+
+    if found and not exists (
+        select 1
+        from public.messages as m
+        where m.user_id = recover_conversation.user_id and m.conversation_id = v_id
+        union all
+        select 1
+        from public.turns as t
+        where t.user_id = recover_conversation.user_id and t.conversation_id = v_id
+    ) then
+        return true;
+    end if;
+
     -- Where another's rows have the same id, it is nobody's: nobody is shown another's.
     if exists (
+        select 1
+        from public.conversations as c
+        where c.id = v_id
+          and c.user_id <> recover_conversation.user_id
+        union all
         select 1
         from public.messages as m
         where m.conversation_id = v_id
@@ -7640,7 +7671,15 @@ begin
         update public.turns as t
         set conversation_id = v_id
         where t.user_id = recover_conversation.user_id
-          and t.conversation_id = recover_conversation.conversation_id;
+          and (
+              t.conversation_id = recover_conversation.conversation_id
+              or t.id in (
+                  select m.turn_id
+                  from public.messages as m
+                  where m.user_id = recover_conversation.user_id
+                    and m.conversation_id = v_id
+              )
+          );
 
         update public.branches as b
         set conversation_id = v_id
@@ -7653,20 +7692,71 @@ begin
           and s.conversation_id = recover_conversation.conversation_id;
     end if;
 
-    return private.recount_conversation(user_id, v_id);
+    return private.renumber_conversation(user_id, v_id);
 end;
 $$;
 
 comment on function private.recover_conversation is 'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
 
--- Repairs row_of_another_owner. In one statement, since a message names its turn by its user too.
+-- Repairs row_of_another_owner. Whose rows hang together with others of theirs elsewhere, or are at a
+-- place that is taken, has a wrong conversation here and not a wrong user: nobody is shown those. In one
+-- statement, since rows name each other by their user too; the words are indexed again.
 create function private.give_to_owner(user_id uuid, conversation_id uuid)
 returns boolean
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
+declare
+    v_strayed uuid[];
 begin
-    with given as (
+    select coalesce(array_agg(strayed.user_id), '{}') into v_strayed
+    from (
+        select m.user_id
+        from public.messages as m
+        where m.conversation_id = give_to_owner.conversation_id
+          and m.user_id <> give_to_owner.user_id
+          and (
+              exists (
+                  select 1
+                  from public.messages as o
+                  where o.user_id = give_to_owner.user_id
+                    and o.conversation_id = m.conversation_id
+                    and o.seq = m.seq
+              )
+              or exists (
+                  select 1
+                  from public.turns as t
+                  where t.user_id = m.user_id and t.id = m.turn_id
+                    and t.conversation_id <> m.conversation_id
+              )
+          )
+        union
+        select t.user_id
+        from public.turns as t
+        join public.messages as m on m.user_id = t.user_id and m.turn_id = t.id
+        where t.conversation_id = give_to_owner.conversation_id
+          and t.user_id <> give_to_owner.user_id
+          and m.conversation_id <> t.conversation_id
+    ) as strayed;
+
+    perform private.recover_conversation(strayed, give_to_owner.conversation_id)
+    from unnest(v_strayed) as strayed;
+
+    with unindexed as (
+        delete from search.documents as d
+        using public.messages as m
+        where m.conversation_id = give_to_owner.conversation_id
+          and m.user_id <> all (v_strayed || give_to_owner.user_id)
+          and d.user_id = m.user_id and d.message_id = m.id
+    ),
+    unsummarised as (
+        delete from public.summaries as s
+        using public.messages as m
+        where m.conversation_id = give_to_owner.conversation_id
+          and m.user_id <> all (v_strayed || give_to_owner.user_id)
+          and s.user_id = m.user_id and m.id in (s.id, s.through_message_id)
+    ),
+    given as (
         update public.turns as t
         set user_id = give_to_owner.user_id,
             -- The right owner may have used the same key.
@@ -7678,9 +7768,12 @@ begin
                       and o.idempotency_key = t.idempotency_key
                 ) then left(t.idempotency_key, 218) || '-' || t.id
                 else t.idempotency_key
-            end
+            end,
+            -- And be in a turn: what runs here has no worker that could settle it.
+            status = case t.status when 'running' then 'interrupted' else t.status end,
+            finished_at = coalesce(t.finished_at, now())
         where t.conversation_id = give_to_owner.conversation_id
-          and t.user_id <> give_to_owner.user_id
+          and t.user_id <> all (v_strayed || give_to_owner.user_id)
     )
     update public.messages as m
     set user_id = give_to_owner.user_id,
@@ -7689,15 +7782,21 @@ begin
             from public.turns as t
             where t.conversation_id = m.conversation_id
               and t.id = m.turn_id
+              and not exists (
+                  select 1
+                  from public.messages as o
+                  where o.user_id = give_to_owner.user_id and o.turn_id = t.id
+                    and o.role = m.role
+              )
         )
     where m.conversation_id = give_to_owner.conversation_id
-      and m.user_id <> give_to_owner.user_id;
+      and m.user_id <> all (v_strayed || give_to_owner.user_id);
 
     return true;
 end;
 $$;
 
-comment on function private.give_to_owner is 'Makes all that is in a user''s conversation the user''s own.';
+comment on function private.give_to_owner is 'Makes what is in a user''s conversation the user''s own, but for what has strayed into it, which goes to one of its own user''s.';
 
 -- Turns, which have one message and, once they are settled, one reply; and what is left behind by what
 -- is gone.
@@ -7876,9 +7975,9 @@ as $$
     select array[
         'turn_without_message', 'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
         'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
-        'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
-        'branch_wrong', 'draft_left_behind', 'import_left_behind', 'summary_of_no_message',
-        'words_of_no_message', 'watermark_too_high', 'content_not_of_parts'
+        'branch_wrong', 'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
+        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message',
+        'watermark_too_high', 'content_not_of_parts'
     ];
 $$;
 
@@ -8083,11 +8182,13 @@ begin
             set turn_id = null
             where m.user_id = repair_broken.user_id and m.turn_id = repair_broken.broken_id
               and m.role = 'assistant'
-              and m.seq > (
-                  select min(o.seq)
+              and m.id <> (
+                  select o.id
                   from public.messages as o
                   where o.user_id = m.user_id and o.turn_id = m.turn_id
                     and o.role = 'assistant'
+                  order by o.seq, o.id
+                  limit 1
               );
 
         when 'draft_left_behind' then
@@ -8135,11 +8236,16 @@ begin
         from jsonb_to_recordset(broken) as b (name text, id uuid)
         order by array_position(private.list_checks(), b.name)
     loop
-        if private.repair_broken(user_id, v_broken.name, v_broken.id) then
-            v_counts := v_counts || jsonb_build_object(
-                v_broken.name, coalesce((v_counts ->> v_broken.name)::integer, 0) + 1
-            );
-        end if;
+        begin
+            if private.repair_broken(user_id, v_broken.name, v_broken.id) then
+                v_counts := v_counts || jsonb_build_object(
+                    v_broken.name, coalesce((v_counts ->> v_broken.name)::integer, 0) + 1
+                );
+            end if;
+        exception
+            when integrity_constraint_violation then
+                null; -- something else is wrong with it, which is repaired first or by hand
+        end;
     end loop;
 
     return jsonb_build_object('repaired', v_counts);

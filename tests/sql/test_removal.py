@@ -38,6 +38,7 @@ READ_THE_TABLE = {
     "private.find_broken_turns(uuid[],timestamp with time zone)",
     "private.lower_watermark(uuid,uuid)",
     "private.recount_conversation(uuid,uuid)",
+    "private.recover_conversation(uuid,uuid)",
     "private.repair_broken(uuid,text,uuid)",
 }
 

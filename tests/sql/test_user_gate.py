@@ -65,6 +65,7 @@ STATEMENTS = {
     # A row that stands under a wrong user is found by its conversation.
     "private.give_to_owner(uuid,uuid): public.messages",
     "private.give_to_owner(uuid,uuid): public.turns",
+    "private.recover_conversation(uuid,uuid): public.conversations",
     "private.recover_conversation(uuid,uuid): public.messages",
     "private.recover_conversation(uuid,uuid): public.turns",
 }
