@@ -100,10 +100,7 @@ create table public.conversations (
     constraint conversations_user_id_id_key unique (user_id, id),
     constraint conversations_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade,
-    constraint conversations_title_length check (char_length(title) between 1 and 200),
-    constraint conversations_metadata_object check (jsonb_typeof(metadata) = 'object'),
-    constraint conversations_last_seq_positive check (last_seq >= 0),
-    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object')
+    constraint conversations_last_seq_positive check (last_seq >= 0)
 );
 
 create index idx_conversations_user_id
@@ -202,37 +199,46 @@ grant execute on function private.being_deleted to authenticated, service_role;
 comment on function private.being_deleted is 'The ids of a user''s conversations that are being deleted: what hangs on them is nobody''s to see.';
 
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
--- far deeper than most readers of JSON follow. Triggers and no checks, which would be asked of the
--- whole row each time that a message moves it.
-create function private.refuse_metadata()
+-- far deeper than most readers of JSON follow. Triggers and no checks, as with messages, which would be
+-- asked of the whole row each time that a message moves it.
+create function private.check_conversation()
 returns trigger
 language plpgsql security invoker set search_path = ''
 as $$
+declare
+    -- Its name, and why not.
+    v_broken constant text[] := case
+        when char_length(new.title) not between 1 and 200
+            then array['title_length', 'A title has 1 to 200 characters']
+        when jsonb_typeof(new.metadata) <> 'object'
+            then array['metadata_object', 'Metadata is an object']
+        when octet_length(new.metadata::text) > 500000
+            then array['metadata_size', 'Metadata of a conversation is larger than 500000 bytes']
+        when jsonb_path_exists(new.metadata, 'strict $.**{128}')
+            then array['metadata_depth', 'Metadata nests too deep']
+        when jsonb_typeof(new.imported) <> 'object'
+            then array['imported_object', 'Metadata of an import is an object']
+        when octet_length(new.imported::text) > 250000
+            then array['imported_size', 'Metadata of an import is larger than 250000 bytes']
+    end;
 begin
-    raise exception 'Metadata %.', tg_argv[0]
-        using errcode = '23514', table = tg_table_name, constraint = tg_name;
+    if v_broken is not null then
+        raise exception '%.', v_broken[2]
+            using errcode = '23514', table = 'conversations',
+                constraint = 'conversations_' || v_broken[1];
+    end if;
+    return new;
 end;
 $$;
 
-comment on function private.refuse_metadata is 'Raises 23514, and says what is wrong with the metadata: its argument.';
+comment on function private.check_conversation is 'Lets a conversation be stored that may be. Raises 23514, named by what is wrong with it, and says that.';
 
-create trigger conversations_metadata_depth
-    before insert or update of metadata on public.conversations
+create trigger conversations_storable
+    before insert or update of title, metadata, imported on public.conversations
     for each row
-    when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
-    execute function private.refuse_metadata('nests too deep');
+    execute function private.check_conversation();
 
-create trigger conversations_metadata_size
-    before insert or update of metadata on public.conversations
-    for each row
-    when (octet_length(new.metadata::text) > 500000)
-    execute function private.refuse_metadata('of a conversation is larger than 500000 bytes');
-
-create trigger conversations_imported_size
-    before insert or update of imported on public.conversations
-    for each row
-    when (octet_length(new.imported::text) > 250000)
-    execute function private.refuse_metadata('of an import is larger than 250000 bytes');
+alter table public.conversations enable always trigger conversations_storable;
 
 -- Restoring is no activity: the place in the list stays, but retention counts idle days from then. And
 -- nothing was archived in the future, nor at a moment that no calendar has: an export could not say
@@ -406,46 +412,6 @@ comment on function private.parts_agree is 'Whether a message''s content is the 
 -- A turn is one accepted request: it is what makes a retry harmless (the key), what keeps two
 -- different requests apart (the hash), and what keeps a late worker out (the attempt).
 
--- In one function, as private.check_message.
-create function private.check_turn(
-    idempotency_key text,
-    request_hash text,
-    draft text,
-    draft_parts jsonb,
-    error jsonb
-)
-returns boolean
-language plpgsql immutable security invoker set search_path = ''
-as $$
-declare
-    v_broken text;
-begin
-    if draft_parts = '[]' and octet_length(draft) <= 333333 and error is null
-        and octet_length(idempotency_key) between 1 and 255
-        and octet_length(request_hash) <= 255
-    then
-        return true;
-    end if;
-
-    v_broken := case
-        when char_length(idempotency_key) not between 1 and 255 then 'idempotency_key_length'
-        when char_length(request_hash) > 255 then 'request_hash_length'
-        when octet_length(error::text) > 20000 then 'error_size'
-        when draft_parts = '[]' and octet_length(draft) <= 333333 then null
-        when octet_length(to_json(draft)::text) + octet_length(draft_parts::text) > 2000004
-            then 'draft_size'
-    end;
-    if v_broken is null then
-        return true;
-    end if;
-    raise exception 'new row for relation "turns" violates check constraint "turns_%"', v_broken
-        using errcode = '23514', table = 'turns', constraint = 'turns_' || v_broken;
-end;
-$$;
-
-grant execute on function private.check_turn to service_role;
-comment on function private.check_turn is 'Whether a turn may be stored. Raises 23514, named by what is wrong with it.';
-
 create table public.turns (
     id uuid not null default private.new_id(),
     conversation_id uuid not null,
@@ -469,14 +435,7 @@ create table public.turns (
     constraint turns_user_id_idempotency_key_key unique (user_id, idempotency_key),
     constraint turns_user_id_id_key unique (user_id, id),
     constraint turns_user_id_conversation_id_fkey foreign key (user_id, conversation_id)
-        references public.conversations (user_id, id) on delete cascade,
-    constraint turns_status_known
-        check (status in ('running', 'completed', 'failed', 'cancelled', 'interrupted')),
-    constraint turns_settled_has_end
-        check ((status = 'running') = (finished_at is null)),
-    constraint turns_attempt_positive check (attempt >= 1),
-    constraint turns_storable
-        check (private.check_turn(idempotency_key, request_hash, draft, draft_parts, error))
+        references public.conversations (user_id, id) on delete cascade
 );
 
 create index idx_turns_user_id_conversation_id on public.turns (user_id, conversation_id);
@@ -521,77 +480,54 @@ comment on column public.turns.cancel_requested_at is 'When its owner asked to s
 comment on column public.turns.tokens is 'What it took of the AI so far, by every attempt and with the summary that its reply made due: as the provider reported it, else as estimated.';
 comment on column public.turns.replays is 'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';
 
--- Messages are the record: append-only, in one total order for each conversation.
-
--- What may stand in a row, asked in one function: Postgres reads the text of each check again for each
--- statement that writes, which takes longer than to ask it. Cheap questions come first. Sizes are in
--- bytes as JSON, quotes included: a row has a size as it is sent, too. The numbers are those of
--- shared/encoding/sizes.py. JSON makes six bytes of one at most, so what is short isn't written as JSON
--- to be measured; and what nests 128 deep takes 256 bytes at least. Each has its own limit, and together
--- they have another: a page has room for any one row.
-create function private.check_message(
-    content text,
-    generated_code text,
-    metadata jsonb,
-    parts jsonb,
-    native jsonb
-)
-returns boolean
-language plpgsql immutable security invoker set search_path = ''
+-- In one trigger, as with messages.
+create function private.check_turn()
+returns trigger
+language plpgsql security invoker set search_path = ''
 as $$
 declare
-    v_metadata constant integer := octet_length(metadata::text);
-    v_is_deep constant boolean := v_metadata > 255
-        and jsonb_path_exists(metadata, 'strict $.**{128}');
     v_broken text;
 begin
-    -- As most are. By itself, since Postgres prepares an expression whole, once a transaction.
-    if parts = '[]' and native is null and not v_is_deep
-        and octet_length(content) < 100000
-        and v_metadata < 100000
-        and generated_code is null
-        and jsonb_typeof(metadata) = 'object'
+    if new.draft_parts = '[]' and octet_length(new.draft) <= 333333 and new.error is null
+        and octet_length(new.idempotency_key) between 1 and 255
+        and octet_length(new.request_hash) <= 255
+        and new.status in ('running', 'completed', 'failed', 'cancelled', 'interrupted')
+        and (new.status = 'running') = (new.finished_at is null)
+        and new.attempt >= 1
     then
-        return true;
+        return new;
     end if;
 
     v_broken := case
-        when jsonb_typeof(metadata) <> 'object' then 'metadata_object'
-        when v_metadata > 1000000 then 'metadata_size'
-        when v_is_deep then 'metadata_depth'
-        when octet_length(content) > 333333 and octet_length(to_json(content)::text) > 2000002
-            then 'content_size'
-        when octet_length(generated_code) > 333333
-            and octet_length(to_json(generated_code)::text) > 2000002
-            then 'generated_code_size'
-        when parts = '[]' and native is null then null
-        when parts <> '[]' and not private.are_parts(parts) then 'parts_known'
-        when octet_length(parts::text) > 2000000 then 'parts_size'
-        when not coalesce(
-            jsonb_typeof(native -> 'framework') = 'string'
-                and jsonb_typeof(native -> 'version') = 'string'
-                and native ? 'data',
-            native is null
-        ) then 'native_object'
-        when octet_length(native::text) > 2000000 then 'native_size'
-        when octet_length(to_json(content)::text)
-            + coalesce(octet_length(to_json(generated_code)::text), 0)
-            + v_metadata
-            + octet_length(parts::text)
-            + coalesce(octet_length(native::text), 0) > 5000000
-            then 'row_size'
+        when new.status not in ('running', 'completed', 'failed', 'cancelled', 'interrupted')
+            then 'status_known'
+        when (new.status = 'running') <> (new.finished_at is null) then 'settled_has_end'
+        when new.attempt < 1 then 'attempt_positive'
+        when char_length(new.idempotency_key) not between 1 and 255 then 'idempotency_key_length'
+        when char_length(new.request_hash) > 255 then 'request_hash_length'
+        when octet_length(new.error::text) > 20000 then 'error_size'
+        when new.draft_parts = '[]' and octet_length(new.draft) <= 333333 then null
+        when octet_length(to_json(new.draft)::text) + octet_length(new.draft_parts::text) > 2000004
+            then 'draft_size'
     end;
     if v_broken is null then
-        return true;
+        return new;
     end if;
-    raise exception 'new row for relation "messages" violates check constraint "messages_%"%',
-        v_broken, case v_broken when 'metadata_depth' then ': it nests too deep' else '' end
-        using errcode = '23514', table = 'messages', constraint = 'messages_' || v_broken;
+    raise exception 'new row for relation "turns" violates check constraint "turns_%"', v_broken
+        using errcode = '23514', table = 'turns', constraint = 'turns_' || v_broken;
 end;
 $$;
 
-grant execute on function private.check_message to authenticated, service_role;
-comment on function private.check_message is 'Whether a message may be stored. Raises 23514, named by what is wrong with it.';
+comment on function private.check_turn is 'Lets a turn be stored that may be. Raises 23514, named by what is wrong with it.';
+
+create trigger turns_storable
+    before insert or update on public.turns
+    for each row
+    execute function private.check_turn();
+
+alter table public.turns enable always trigger turns_storable;
+
+-- Messages are the record: append-only, in one total order for each conversation.
 
 create table public.messages (
     id uuid not null default private.new_id(),
@@ -618,9 +554,7 @@ create table public.messages (
     constraint messages_user_id_turn_id_fkey foreign key (user_id, turn_id)
         references public.turns (user_id, id) on delete cascade,
     constraint messages_role_known check (role in ('user', 'assistant', 'system')),
-    constraint messages_summary_is_system check (not is_summary or role = 'system'),
-    constraint messages_storable
-        check (private.check_message(content, generated_code, metadata, parts, native))
+    constraint messages_summary_is_system check (not is_summary or role = 'system')
 );
 
 create index idx_messages_conversation_id
@@ -686,6 +620,76 @@ comment on column public.messages.branch is 'The stretch of the conversation tha
 comment on column public.messages.parts is 'The parts of the message, as the AI SDK''s UI messages have them; none where it is its content alone. content is the text of the parts.';
 comment on column public.messages.native is 'The message in the form of a framework, {framework, version, data}, for a round trip that loses nothing.';
 comment on column public.messages.user_id is 'The owner of the conversation, on replies too.';
+
+-- What may stand in a row. As a trigger: the text of a check is read and prepared again for each statement
+-- that writes, which takes longer than to ask it; of another kind than those, it is there for any writer.
+-- Cheap questions come first. Sizes are in bytes as JSON, quotes included: a row has a size as it is sent,
+-- too. The numbers are those of shared/encoding/sizes.py. JSON makes six bytes of one at most, so what is
+-- short isn't written as JSON to be measured; and what nests 128 deep takes 256 bytes at least. Each has
+-- its own limit, and together they have another: a page has room for any one row.
+create function private.check_message()
+returns trigger
+language plpgsql security invoker set search_path = ''
+as $$
+declare
+    v_metadata constant integer := octet_length(new.metadata::text);
+    v_is_deep constant boolean := v_metadata > 255
+        and jsonb_path_exists(new.metadata, 'strict $.**{128}');
+    v_broken text;
+begin
+    -- As most are. By itself, since Postgres prepares an expression whole, once a transaction.
+    if new.parts = '[]' and new.native is null and not v_is_deep
+        and octet_length(new.content) < 100000
+        and v_metadata < 100000
+        and new.generated_code is null
+        and jsonb_typeof(new.metadata) = 'object'
+    then
+        return new;
+    end if;
+
+    v_broken := case
+        when jsonb_typeof(new.metadata) <> 'object' then 'metadata_object'
+        when v_metadata > 1000000 then 'metadata_size'
+        when v_is_deep then 'metadata_depth'
+        when octet_length(new.content) > 333333 and octet_length(to_json(new.content)::text) > 2000002
+            then 'content_size'
+        when octet_length(new.generated_code) > 333333
+            and octet_length(to_json(new.generated_code)::text) > 2000002
+            then 'generated_code_size'
+        when new.parts = '[]' and new.native is null then null
+        when new.parts <> '[]' and not private.are_parts(new.parts) then 'parts_known'
+        when octet_length(new.parts::text) > 2000000 then 'parts_size'
+        when not coalesce(
+            jsonb_typeof(new.native -> 'framework') = 'string'
+                and jsonb_typeof(new.native -> 'version') = 'string'
+                and new.native ? 'data',
+            new.native is null
+        ) then 'native_object'
+        when octet_length(new.native::text) > 2000000 then 'native_size'
+        when octet_length(to_json(new.content)::text)
+            + coalesce(octet_length(to_json(new.generated_code)::text), 0)
+            + v_metadata
+            + octet_length(new.parts::text)
+            + coalesce(octet_length(new.native::text), 0) > 5000000
+            then 'row_size'
+    end;
+    if v_broken is null then
+        return new;
+    end if;
+    raise exception 'new row for relation "messages" violates check constraint "messages_%"%',
+        v_broken, case v_broken when 'metadata_depth' then ': it nests too deep' else '' end
+        using errcode = '23514', table = 'messages', constraint = 'messages_' || v_broken;
+end;
+$$;
+
+comment on function private.check_message is 'Lets a message be stored that may be. Raises 23514, named by what is wrong with it.';
+
+create trigger messages_storable
+    before insert or update on public.messages
+    for each row
+    execute function private.check_message();
+
+alter table public.messages enable always trigger messages_storable;
 
 -- Runs as its owner, because a client may write a message but not the counter on its conversation.
 create function private.assign_message_place()
@@ -6497,11 +6501,13 @@ grant execute on function private.retention_action to service_role;
 comment on function private.retention_action is 'What retention is to do with a conversation by a moment: archive, delete, or null. Null too for one that is held, or has a running turn.';
 
 -- No policy removes what is younger than this; an index knows what is not.
-create function private.retention_bound(due_at timestamptz)
+create function private.retention_bound(due_at timestamptz, is_archived boolean default false)
 returns timestamptz
 language sql stable security invoker set search_path = ''
 as $$
-    select due_at - make_interval(days => min(least(p.archive_after_days, p.delete_after_days)))
+    select due_at - make_interval(days => min(least(
+        case when not is_archived then p.archive_after_days end, p.delete_after_days
+    )))
     from private.retention_policies as p;
 $$;
 
@@ -6599,13 +6605,18 @@ begin
         from private.conversations as c
         where c.user_id = apply_retention.user_id
           and c.updated_at < private.retention_bound(v_now)
+          and (
+              c.archived_at is null
+              or c.updated_at < private.retention_bound(v_now, is_archived => true)
+          )
           and (apply_retention.project_id is null or c.project_id = apply_retention.project_id)
         order by c.updated_at, c.id
     loop
         v_action := private.retention_action(v_conversation, v_now);
         continue when v_action is null;
 
-        v_more := v_chosen >= most or v_messages >= c_messages;
+        v_more := v_chosen >= most or v_messages >= c_messages
+            or (v_chosen > 0 and clock_timestamp() > v_until);
         exit when v_more;
         v_chosen := v_chosen + 1;
 
@@ -6757,9 +6768,6 @@ begin
         order by c.id
         limit most
     loop
-        exit when v_ahead >= c_messages;
-        v_ahead := v_ahead + v_conversation.last_seq;
-
         select c.* into v_conversation
         from private.conversations as c
         where c.user_id = erase_account.user_id and c.id = v_conversation.id
@@ -6786,6 +6794,9 @@ begin
 
         delete from public.conversations as c
         where c.user_id = erase_account.user_id and c.id = v_conversation.id;
+
+        v_ahead := v_ahead + v_conversation.last_seq;
+        exit when v_ahead >= c_messages or clock_timestamp() > v_until;
     end loop;
 
     -- Holds on the user have refused already: those that are left are each on a conversation.
@@ -7033,6 +7044,7 @@ as $$
         select r.user_id
         from private.erasure_receipts as r
         where r.erased_at is null
+          and not private.is_held(r.user_id, null)
         union
         select p.user_id
         from private.import_parts as p

@@ -37,7 +37,6 @@ ALLOWED = {
     # They run as the caller, or answer nothing but what is the caller's own.
     "helper granted to signed-in users": {
         "private.are_parts(jsonb)",  # of what it is given
-        "private.check_message(text,text,jsonb,jsonb,jsonb)",  # of what it is given
         "private.being_deleted(uuid)",  # ids alone, which its caller asks to leave out
         "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
         "private.turn_figures(uuid,timestamp with time zone,timestamp with time zone,"
