@@ -45,7 +45,7 @@ FUNCTIONS = (
         "extend_turns(jsonb,integer)",  # the one call of a process: each item names its user
         "delete_retention_policy(uuid)",  # a policy may be a project's, or everybody's
         ACTION,  # its row names the user
-        "private.retention_bound(timestamp with time zone)",  # of all policies
+        "private.retention_bound(timestamp with time zone,boolean)",  # of all policies
         CHECK,  # calls each of the checks above
     }
 )
@@ -64,7 +64,7 @@ STATEMENTS = {
     "list_retention_policies(uuid,uuid): public.retention_policies",
     "delete_retention_policy(uuid): public.retention_policies",
     f"{ACTION}: public.retention_policies",
-    "private.retention_bound(timestamp with time zone): public.retention_policies",
+    "private.retention_bound(timestamp with time zone,boolean): public.retention_policies",
     *(f"{name}: public.{table}" for name, tables in CHECKS.items() for table in tables),
     f"{CHECK}: {UNKNOWN}",
     # A row that stands under a wrong user is found by its conversation, and takes others along.
