@@ -237,6 +237,7 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
+    v_now constant timestamptz := clock_timestamp();
     v_turn public.turns;
 begin
     perform 1
@@ -251,7 +252,7 @@ begin
 
     update public.turns as t
     set cancel_requested_at = case
-        when t.status = 'running' then coalesce(t.cancel_requested_at, clock_timestamp())
+        when t.status = 'running' then coalesce(t.cancel_requested_at, v_now)
         else t.cancel_requested_at
     end
     where t.user_id = cancel_turn.user_id and t.id = cancel_turn.turn_id
