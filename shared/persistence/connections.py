@@ -6,9 +6,12 @@ import select
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+import psycopg
 from psycopg import AsyncClientCursor, AsyncConnection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
+
+from ..config import ConfigurationError
 
 if TYPE_CHECKING:
     Connection = AsyncConnection[tuple[Any, ...]]
@@ -19,7 +22,27 @@ IDLE_SECONDS: Final = 60.0  # what rested longer may have been cut on the way wi
 DEFAULTS: Final[dict[str, str]] = {
     "application_name": "message-persistence",
     "connect_timeout": "3",
+    "dbname": "postgres",
 }
+
+# What hosts and other drivers write into such a URL, for other drivers.
+OTHERS: Final = {
+    "connection_limit",
+    "pgbouncer",
+    "pool_timeout",
+    "prepared_statements",
+    "schema",
+    "socket_timeout",
+    "statement_cache_size",
+    "supa",
+    "workaround",
+}
+
+
+NO_URL: Final = (
+    "a URL of Postgres can't be read: are special characters of its password percent-encoded,"
+    " and its parameters libpq's?"
+)
 
 
 class Connections:
@@ -27,15 +50,12 @@ class Connections:
 
     Whoever needs one takes one that is idle, or opens another: how many there are is for the
     callers to bound. So after an outage the first call finds Postgres again, not a later one.
+
+    Raises ConfigurationError if the URL is none.
     """
 
     def __init__(self, url: str) -> None:
-        parameters: dict[str, Any] = {
-            **DEFAULTS,
-            **conninfo_to_dict(url),
-            "client_encoding": "utf8",
-        }
-        self._conninfo = make_conninfo(**parameters)
+        self._conninfo = _conninfo_of(url)
         self._idle: list[tuple[Connection, float]] = []  # with when it came back; the newest last
         self._is_open = True
 
@@ -74,6 +94,21 @@ class Connections:
         """Close them all, those in use when they come back."""
         self._is_open = False
         await self.close_idle()
+
+
+def _conninfo_of(url: str) -> str:
+    """Return what libpq connects by; raise ConfigurationError, which repeats no password."""
+    address, _, query = url.partition("?")
+    pairs = [pair for pair in query.split("&") if pair.partition("=")[0] not in OTHERS]
+    try:
+        read = conninfo_to_dict("?".join(filter(None, (address, "&".join(pairs)))))
+    except psycopg.Error:
+        raise ConfigurationError(NO_URL) from None
+    ports = str(read.get("port", "")).replace(",", "")
+    if "@" in f"{read.get('host')}{read.get('dbname')}" or not f"0{ports}".isdecimal():
+        raise ConfigurationError(NO_URL)
+    parameters: dict[str, Any] = {**DEFAULTS, **read, "client_encoding": "utf8"}
+    return make_conninfo(**parameters)
 
 
 def _is_fresh(connection: Connection, since: float) -> bool:

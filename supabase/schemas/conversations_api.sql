@@ -111,7 +111,6 @@ begin
         )
         select jsonb_build_object(
             'conversations', coalesce(jsonb_agg(to_jsonb(k.conversation) order by k.number), '[]'),
-            'has_more', (select count(*) from page) > count(*),
             'next', case when (select count(*) from page) > count(*) then (
                 select jsonb_build_object(
                     'before_updated_at', (last.conversation).updated_at,

@@ -140,7 +140,8 @@ begin
         order by f.seq
     loop
         v_is_followed := not v_is_awaited
-            and v_start.fork_seq = private.end_of_branch(user_id, conversation.id, v_active);
+            and private.branch_at(user_id, conversation.id, v_start.fork_seq) = v_active
+            and private.branch_at(user_id, conversation.id, v_start.fork_seq + 1) <> v_active;
         v_branch := private.begin_branch(
             user_id, conversation.id,
             private.branch_at(user_id, conversation.id, v_start.fork_seq),
