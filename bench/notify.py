@@ -110,7 +110,7 @@ def look(db_url: str) -> list[list[float]]:
             before = cpu_of(db.info.backend_pid)
             for _ in range(LOOKS):
                 caller.call(
-                    "watch_turn", user_id=turn["user_id"], turn_id=turn["id"], attempt=1,
+                    "follow_turn", user_id=turn["user_id"], turn_id=turn["id"], attempt=1,
                     draft_offset=0,
                 )  # fmt: skip
             runs.append([(cpu_of(db.info.backend_pid) - before) / LOOKS * 1000])

@@ -39,7 +39,10 @@ set bytea_output = 'hex';
 set statement_timeout = 0;
 set idle_in_transaction_session_timeout = 0;
 set lock_timeout = '5s';
+set synchronous_commit = on;
 """
+
+ALONE: Final = "select pg_advisory_xact_lock(hashtextextended(%s, 0))"
 
 # From the catalog, so that none can be forgotten: conversations, what refers to them by user, and
 # in the schemas that are ours alone each table with a user.
@@ -64,6 +67,15 @@ where c.relkind in ('r', 'p') and not c.relispartition
 group by n.nspname, c.relname
 having bool_or(a.attname = 'user_id')
 order by c.relname <> 'conversations', n.nspname, c.relname
+"""
+
+# Somebody's own, which would stay behind and refer to nothing: no foreign key is asked here.
+LEFT_BEHIND: Final = """
+select string_agg(distinct k.conrelid::regclass::text, ', ')
+from pg_constraint as k
+where k.contype = 'f'
+  and k.confrelid = any (%(ours)s::regclass[])
+  and k.conrelid <> all (%(ours)s::regclass[])
 """
 
 ROWS: Final = sql.SQL("select {columns} from {table} where user_id = {user}")
@@ -127,9 +139,8 @@ def move_user(
     """
     for db in (source, destination):
         db.execute(SESSION.encode())
-    tables = tables_of(source, schema)
-    if not tables or tables != tables_of(destination, schema):
-        raise RefusedError("the two stores have not the same tables, or none")
+    _be_alone(user_id, source, destination)
+    tables = _same_tables(source, destination, schema)
     _lock(source, tables, user_id)
     say("locked")
     ours, theirs = _sums(source, tables, user_id), _sums(destination, tables, user_id)
@@ -149,6 +160,29 @@ def move_user(
     say("removed")
     source.commit()
     return _counts(ours)
+
+
+def _be_alone(user_id: UUID, source: Connection, destination: Connection) -> None:
+    """Wait for whoever moves the user as well; refuse a destination that is the source itself.
+
+    There everything would be found the same, and removed.
+    """
+    source.execute(ALONE, (str(user_id),))
+    try:
+        destination.execute(ALONE, (str(user_id),))
+    except psycopg.errors.LockNotAvailable as exc:
+        raise RefusedError("both are one database, or the user is moved back right now") from exc
+
+
+def _same_tables(source: Connection, destination: Connection, schema: str) -> list[Table]:
+    """Return the tables to move, which both have, and none of somebody's own depends on."""
+    tables = tables_of(source, schema)
+    if not tables or tables != tables_of(destination, schema):
+        raise RefusedError("the two stores have not the same tables, or none")
+    (left,) = source.execute(LEFT_BEHIND, {"ours": [str(table) for table in tables]}).fetchall()
+    if left[0]:
+        raise RefusedError(f"{left[0]} refers to such rows without user_id, and would stay behind")
+    return tables
 
 
 def _lock(db: Connection, tables: Sequence[Table], user_id: UUID) -> None:

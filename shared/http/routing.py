@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.routing import APIRoute
 from pydantic import WrapValidator
+from starlette.routing import Match
 
 from ..encoding.last_item import keep_last
 from ..encoding.strict import REQUEST, SHORTENED, parse_json
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
     from starlette.responses import Response
+    from starlette.types import Scope
 
     from ..auth.caller import Caller
     from ..container import Container
@@ -77,6 +79,10 @@ class EndpointRouter(APIRouter):
             tags=[name],
             route_class=CheckedRoute,
         )
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Say at once where an address isn't this endpoint's: no pattern of a route is tried."""
+        return super().matches(scope) if self.prefix in scope["path"] else (Match.NONE, {})
 
     def add_api_route(
         self,

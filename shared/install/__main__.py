@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--database-url",
-        default=os.environ.get("SUPABASE_DB_URL"),
+        default=_configured_url(),
         metavar="URL",
         help="the project's Postgres, to look at (default: SUPABASE_DB_URL)",
     )
@@ -80,6 +80,12 @@ def _parser() -> argparse.ArgumentParser:
         "--with-data", action="store_true", help="with --remove: also the tables with their rows"
     )
     return parser
+
+
+def _configured_url() -> str | None:
+    """Read the environment's setting, in which `off` is the word for none."""
+    url = os.environ.get("SUPABASE_DB_URL")
+    return None if url == "off" else url
 
 
 def _look(url: str | None, names: Names) -> Database | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import (
@@ -121,6 +121,12 @@ class LoadConversationResponse(Envelope):
     branch: int | None
     siblings: dict[UUID, Siblings]
     open_turn: OpenTurn | None
+
+
+class PassedOnConversation(LoadConversationResponse):
+    """The same page where nobody looks into its messages: they pass as the store gave them."""
+
+    messages: list[Any]
 
 
 class ListConversationsRequest(RequestBody):

@@ -207,7 +207,7 @@ class TurnRecord(BaseModel):
 
 
 class TurnNews(BaseModel):
-    """What watch_turn returns: how a turn stands, and what is new of its draft."""
+    """What follow_turn returns: how a turn stands, and what is new of its draft."""
 
     status: TurnStatus
     attempt: int

@@ -30,11 +30,12 @@ class ConversationCalls(Calls):
         request: LoadConversationRequest,
         *,
         caller: Caller,
+        model: type[LoadConversationResponse] = LoadConversationResponse,
     ) -> LoadConversationResponse:
         """Read a page of a user's conversation; from a replica if it has what the caller knows."""
         seen = request.known_seq
         return await self._call_with_retries(
-            LoadConversationResponse,
+            model,
             "load_conversation",
             caller,
             is_enough=None if seen is None else has_seq(seen),

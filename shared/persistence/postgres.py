@@ -10,9 +10,10 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-import jwt
 import psycopg
+from jwt.utils import base64url_decode
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 
 from ..errors import AppError, SchemaBehindError, UnauthorizedError
 from .connections import Connections
@@ -89,6 +90,8 @@ class Postgres:
                 await self._connections.close_idle()
             raise
         except BaseException:
+            if connection.info.transaction_status != TransactionStatus.IDLE:  # nobody answers
+                await self._connections.close_idle()
             await connection.close()  # what it would be given back with, nobody knows
             raise
         finally:
@@ -118,8 +121,8 @@ def _identity_of(caller: Caller | None) -> tuple[str, str]:
     if caller is None or caller.is_service:
         return "service_role", '{"role":"service_role"}'
     try:
-        claims = jwt.decode(caller.token or "", options={"verify_signature": False})
-    except jwt.PyJWTError as exc:
+        claims = dict(json.loads(base64url_decode((caller.token or "").split(".")[1])))
+    except (ValueError, TypeError, IndexError) as exc:
         raise UnauthorizedError from exc
     own = {"sub": str(caller.user_id), "role": "authenticated"}
     return "authenticated", json.dumps({**claims, **own})

@@ -7,7 +7,7 @@ all of them, and their answers become one.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+import inspect
 from datetime import datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -57,6 +57,8 @@ def load_store_of(path: str) -> Callable[[UUID], str | None]:
         raise ConfigurationError(f"STORE_OF: {exc}") from exc
     if not callable(store_of):
         raise ConfigurationError(f"STORE_OF: {path!r} is no function")
+    if inspect.iscoroutinefunction(store_of):
+        raise ConfigurationError(f"STORE_OF: {path!r} is async: it has to answer at once")
     return cast("Callable[[UUID], str | None]", store_of)
 
 
@@ -82,7 +84,7 @@ class Stores:
         """Call a SQL function where its user is, or everywhere; raise what Store does."""
         user_id = arguments.get("user_id")
         if user_id is not None:
-            store = self._store_of_user(UUID(str(user_id)))
+            store = self._stores[self._home_of(UUID(str(user_id)))]
             return await store.call(function, arguments, caller=caller, **options)
         if function == "extend_turns":
             return await self._extend_turns(arguments, **options)
@@ -93,18 +95,28 @@ class Stores:
             return self._listed(LISTINGS[function], answers)
         return _AS_ONE[function](list(answers.values()), arguments)
 
-    def _store_of_user(self, user_id: UUID) -> Store:
-        name = self._store_of(user_id)
+    def _home_of(self, user_id: UUID) -> str:
+        """Return the name of a user's store, by a function that may fail."""
+        try:
+            name = self._store_of(user_id)
+            is_known = name in self._stores
+        except Exception as exc:
+            log.exception("store_of_failed")
+            raise InternalError from exc
         if name is None:
             log.info("user_is_moved", user_id=str(user_id))
             raise StoreUnavailableError
-        if name not in self._stores:
-            log.error("store_unknown", store=name)
+        if not is_known:
+            log.error("store_unknown", store=str(name))
             raise InternalError
-        return self._stores[name]
+        return name
 
     def _is_at(self, user_id: str, name: str) -> bool:
-        return self._store_of(UUID(user_id)) == name
+        """Whether a user is in a store; who is in none that is known keeps nobody else up."""
+        try:
+            return self._home_of(UUID(user_id)) == name
+        except AppError:
+            return False
 
     async def _ask_all(
         self, function: str, arguments: Mapping[str, Mapping[str, Any]], **options: Any
@@ -148,16 +160,12 @@ class Stores:
 
     async def _extend_turns(self, arguments: Mapping[str, Any], **options: Any) -> Answer:
         """Renew the leases of each store's turns; those of one that is away are left out."""
-        theirs: dict[str, list[Any]] = defaultdict(list)
-        for extension in arguments["extensions"]:
-            name = self._store_of(UUID(extension["user_id"]))
-            if name is not None:
-                theirs[name].append(extension)
-        answers = await self._ask_all(
-            "extend_turns",
-            {name: {**arguments, "extensions": some} for name, some in theirs.items()},
-            **options,
-        )
+        theirs = {
+            name: [each for each in arguments["extensions"] if self._is_at(each["user_id"], name)]
+            for name in self._stores
+        }
+        given = {name: {**arguments, "extensions": some} for name, some in theirs.items() if some}
+        answers = await self._ask_all("extend_turns", given, **options)
         return {
             "turns": _all_of("turns", answers.values()),
             "running": sum(answer["running"] for answer in answers.values()),

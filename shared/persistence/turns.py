@@ -86,7 +86,7 @@ class TurnCalls(Calls):
             TurnRecord, "find_turn", caller, user_id=user_id, idempotency_keys=keys
         )
 
-    async def watch_turn(
+    async def follow_turn(
         self,
         user_id: UUID,
         turn_id: UUID,
@@ -98,7 +98,7 @@ class TurnCalls(Calls):
         """Read how a turn stands, and what is new of its draft: all, if another attempt's."""
         return await self._call_with_retries(
             TurnNews,
-            "watch_turn",
+            "follow_turn",
             user_id=user_id,
             turn_id=turn_id,
             attempt=attempt,

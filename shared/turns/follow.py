@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from ..models.rows import MessageRow
     from ..models.turns import TurnRecord
     from .draft import Change
+    from .followed import FollowedTurn, FollowedTurns
     from .running_turn import RunningTurn
-    from .watched import WatchedTurn, WatchedTurns
 
 # An attempt and an offset; the offset alone is an attempt's that isn't named.
 EVENT_ID = re.compile(r"(?:([0-9]{1,9})\.)?([0-9]{1,15})")
@@ -100,12 +100,12 @@ async def follow_running(running: RunningTurn, *, place: Place = START) -> Async
 
 
 async def follow_stored(
-    turns: WatchedTurns,
+    turns: FollowedTurns,
     record: TurnRecord,
     *,
     place: Place = START,
     seconds: float,
-    on_expired: Callable[[WatchedTurn], Awaitable[RunningTurn | None]],
+    on_expired: Callable[[FollowedTurn], Awaitable[RunningTurn | None]],
 ) -> AsyncIterator[TurnEvent]:
     """Yield the events of a turn that runs in another process, by what it stores as it goes.
 
@@ -113,7 +113,7 @@ async def follow_stored(
     it over and returns what runs here then. Raises UnavailableError after `seconds`.
     """
     deadline = asyncio.get_running_loop().time() + seconds
-    async with turns.watching(record) as turn:
+    async with turns.following(record) as turn:
         record = turn.record
         place = place.within(record)
         version = 0
@@ -125,10 +125,10 @@ async def follow_stored(
                 place = event.place
             version = max((entry.version for entry in record.draft_parts), default=0)
             if record.is_expired and (running := await on_expired(turn)) is not None:
-                async for event in follow_running(running, place=place):
+                async for event in follow_running(running):
                     yield event
                 return
-            record = await _following(turn, deadline)
+            record = await _next_reading(turn, deadline)
             if record.turn.attempt != place.attempt:
                 place, version = place.within(record), 0
                 yield _accepted(record, place)
@@ -136,10 +136,10 @@ async def follow_stored(
         yield event
 
 
-async def _following(turn: WatchedTurn, deadline: float) -> TurnRecord:
+async def _next_reading(turn: FollowedTurn, deadline: float) -> TurnRecord:
     try:
         async with asyncio.timeout_at(deadline):
-            return await turn.following()
+            return await turn.next_reading()
     except TimeoutError:
         raise UnavailableError("The turn is still running.") from None
 

@@ -135,7 +135,7 @@ class OutsideTurns:
 
     async def _parts_of(self, writer: Attempt) -> list[DraftPart]:
         """Return the parts of a draft, without its text."""
-        news = await self._store.watch_turn(
+        news = await self._store.follow_turn(
             writer.user_id, writer.turn_id, attempt=writer.number, draft_offset=MAX_TEXT_BYTES
         )
         return news.draft_parts

@@ -18,9 +18,9 @@ from .follow import (
     follow_settled,
     follow_stored,
 )
+from .followed import FollowedTurn, FollowedTurns
 from .request import known_request
-from .response import stored_response, turn_in_progress, unstored_message
-from .watched import WatchedTurn, WatchedTurns
+from .response import stored_response, unstored_message
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -58,7 +58,7 @@ class TurnRunner:
         self._store = store
         self._starter = starter
         self._settings = settings
-        self._elsewhere = WatchedTurns(store)
+        self._elsewhere = FollowedTurns(store)
 
     async def run(self, request: TurnRequest) -> MegaMindResponse:
         """Run a turn and return its response, or the one its key led to before.
@@ -113,7 +113,7 @@ class TurnRunner:
         if record.reply is not None:
             return follow_settled(record)
 
-        async def take_over(_: WatchedTurn) -> RunningTurn | None:
+        async def take_over(_: FollowedTurn) -> RunningTurn | None:
             return (await self._starter.begin(request)).running
 
         return self._follow_stored(record, place=START, on_expired=take_over)
@@ -137,11 +137,11 @@ class TurnRunner:
             return follow_running(running, place=place)
         record = await self._elsewhere.load(user_id, turn_id, caller=caller)
 
-        async def take_over(turn: WatchedTurn) -> RunningTurn | None:
+        async def take_over(turn: FollowedTurn) -> RunningTurn | None:
             return (await self._starter.begin(known_request(turn.record, caller))).running
 
         is_taken = takes_over(record.turn)
-        on_expired = take_over if is_taken else WatchedTurn.settle
+        on_expired = take_over if is_taken else FollowedTurn.settle
         return self._follow_stored(record, place=place, on_expired=on_expired)
 
     async def cancel(self, user_id: UUID, turn_id: UUID) -> TurnRecord:
@@ -155,15 +155,13 @@ class TurnRunner:
 
     async def settled(self, running: RunningTurn) -> TurnRecord:
         """Wait for a turn of this process; raise ReplyNotStoredError where storing takes long."""
-        while running.reply is None and not running.settled.done():
+        while (reply := running.reply) is None and not running.settled.done():
             await running.change.wait()
         done, _ = await asyncio.wait({running.settled}, timeout=self._settings.store_timeout)
-        if done:
+        if done or reply is None:
             return running.settled.result()
-        if running.reply is None:
-            raise turn_in_progress(running.record)
         raise ReplyNotStoredError(
-            reply=unstored_message(running.reply).model_dump(mode="json"),
+            reply=unstored_message(reply).model_dump(mode="json"),
             details={
                 "turnId": str(running.id),
                 "conversationId": str(running.record.conversation.id),
@@ -173,9 +171,9 @@ class TurnRunner:
     async def _settled_elsewhere(self, record: TurnRecord, deadline: float) -> TurnRecord:
         """Wait for a turn that another process runs, until it is settled or lost, or too late."""
         with suppress(TimeoutError):
-            async with self._elsewhere.watching(record) as turn, asyncio.timeout_at(deadline):
+            async with self._elsewhere.following(record) as turn, asyncio.timeout_at(deadline):
                 while record.reply is None and not record.is_expired:
-                    record = await turn.following()
+                    record = await turn.next_reading()
         return record
 
     def _follow_stored(
@@ -183,7 +181,7 @@ class TurnRunner:
         record: TurnRecord,
         *,
         place: Place,
-        on_expired: Callable[[WatchedTurn], Awaitable[RunningTurn | None]],
+        on_expired: Callable[[FollowedTurn], Awaitable[RunningTurn | None]],
     ) -> AsyncIterator[TurnEvent]:
         return follow_stored(
             self._elsewhere,

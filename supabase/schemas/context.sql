@@ -73,7 +73,7 @@ begin
     -- From the newest back, no further than the budget reaches: each time as many as are left in it if
     -- they are like those before.
     while not isempty(v_rest) and v_short <= v_budget loop
-        v_part := private.newest_of(v_rest, least((v_budget - v_short) / v_typical + 1, c_step));
+        v_part := private.part_of(v_rest, -least((v_budget - v_short) / v_typical + 1, c_step));
         v_rest := v_rest - v_part;
 
         select greatest(v_whole, max(r.whole)),
@@ -239,7 +239,6 @@ as $$
 #variable_conflict use_column
 declare
     v_conversation private.conversations;
-    v_path int8multirange;
 begin
     perform private.require_self(user_id);
 
@@ -252,12 +251,14 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
-    v_path := case
-        when before is null
-            then private.path_to(user_id, v_conversation, v_conversation.active_branch)
-        else private.path_before(user_id, v_conversation, before)
-    end;
-    return to_json(private.read_history(user_id, conversation_id, history_tokens, v_path));
+    return to_json(private.read_history(
+        user_id, conversation_id, history_tokens,
+        private.path_to(
+            user_id, v_conversation,
+            branch => case when before is null then v_conversation.active_branch end,
+            before => before
+        )
+    ));
 end;
 $$;
 
@@ -323,7 +324,7 @@ comment on function private.message_of_turn is 'The message that a turn answers:
 create function private.describe_turn(
     user_id uuid,
     turn_id uuid,
-    outcome text,
+    outcome text default null,
     history_tokens integer default null
 )
 returns json
@@ -352,6 +353,9 @@ begin
 
     v_request := private.message_of_turn(user_id, v_turn);
 
+    outcome := coalesce(
+        outcome, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
+    );
     if v_turn.status <> 'running' then
         select to_jsonb(m) into v_reply
         from public.messages as m
@@ -367,7 +371,7 @@ begin
 
     v_history := private.read_history(
         user_id, v_conversation.id, history_tokens,
-        private.path_before(user_id, v_conversation, v_request.seq)
+        private.path_to(user_id, v_conversation, before => v_request.seq)
     );
     return private.describe_rows(
         outcome, v_turn, v_conversation, to_jsonb(v_request), v_reply, v_history.history,
@@ -377,4 +381,4 @@ end;
 $$;
 
 grant execute on function private.describe_turn to authenticated, service_role;
-comment on function private.describe_turn is 'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it. Raises PT404.';
+comment on function private.describe_turn is 'A turn with its conversation and its messages, and an outcome: without one, whether it runs or was settled; with history_tokens also what load_history gives of what came before it. Raises PT404.';

@@ -20,10 +20,7 @@ create table public.conversations (
     constraint conversations_user_id_id_key unique (user_id, id),
     constraint conversations_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade,
-    constraint conversations_title_length check (char_length(title) between 1 and 200),
-    constraint conversations_metadata_object check (jsonb_typeof(metadata) = 'object'),
-    constraint conversations_last_seq_positive check (last_seq >= 0),
-    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object')
+    constraint conversations_last_seq_positive check (last_seq >= 0)
 );
 
 create index idx_conversations_user_id
@@ -122,73 +119,74 @@ grant execute on function private.being_deleted to authenticated, service_role;
 comment on function private.being_deleted is 'The ids of a user''s conversations that are being deleted: what hangs on them is nobody''s to see.';
 
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
--- far deeper than most readers of JSON follow. Triggers and no checks, which would be asked of the
--- whole row each time that a message moves it.
-create function private.refuse_metadata()
+-- far deeper than most readers of JSON follow. Triggers and no checks, as with messages, which would be
+-- asked of the whole row each time that a message moves it.
+create function private.check_conversation()
 returns trigger
 language plpgsql security invoker set search_path = ''
 as $$
+declare
+    -- Its name, and why not.
+    v_broken constant text[] := case
+        when char_length(new.title) not between 1 and 200
+            then array['title_length', 'A title has 1 to 200 characters']
+        when jsonb_typeof(new.metadata) <> 'object'
+            then array['metadata_object', 'Metadata is an object']
+        when octet_length(new.metadata::text) > 500000
+            then array['metadata_size', 'Metadata of a conversation is larger than 500000 bytes']
+        when jsonb_path_exists(new.metadata, 'strict $.**{128}')
+            then array['metadata_depth', 'Metadata nests too deep']
+        when jsonb_typeof(new.imported) <> 'object'
+            then array['imported_object', 'Metadata of an import is an object']
+        when octet_length(new.imported::text) > 250000
+            then array['imported_size', 'Metadata of an import is larger than 250000 bytes']
+    end;
 begin
-    raise exception 'Metadata %.', tg_argv[0]
-        using errcode = '23514', table = tg_table_name, constraint = tg_name;
-end;
-$$;
-
-comment on function private.refuse_metadata is 'Raises 23514, and says what is wrong with the metadata: its argument.';
-
-create trigger conversations_metadata_depth
-    before insert or update of metadata on public.conversations
-    for each row
-    when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
-    execute function private.refuse_metadata('nests too deep');
-
-create trigger conversations_metadata_size
-    before insert or update of metadata on public.conversations
-    for each row
-    when (octet_length(new.metadata::text) > 500000)
-    execute function private.refuse_metadata('of a conversation is larger than 500000 bytes');
-
-create trigger conversations_imported_size
-    before insert or update of imported on public.conversations
-    for each row
-    when (octet_length(new.imported::text) > 250000)
-    execute function private.refuse_metadata('of an import is larger than 250000 bytes');
-
--- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
-create function private.note_restore()
-returns trigger
-language plpgsql security invoker set search_path = ''
-as $$
-begin
-    new.restored_at := now();
+    if v_broken is not null then
+        raise exception '%.', v_broken[2]
+            using errcode = '23514', table = 'conversations',
+                constraint = 'conversations_' || v_broken[1];
+    end if;
     return new;
 end;
 $$;
 
-comment on function private.note_restore is 'Writes down when a conversation came back from the archive, whoever restored it.';
+comment on function private.check_conversation is 'Lets a conversation be stored that may be. Raises 23514, named by what is wrong with it, and says that.';
+
+create trigger conversations_storable
+    before insert or update of title, metadata, imported on public.conversations
+    for each row
+    execute function private.check_conversation();
+
+alter table public.conversations enable always trigger conversations_storable;
+
+-- Restoring is no activity: the place in the list stays, but retention counts idle days from then. And
+-- nothing was archived in the future, nor at a moment that no calendar has: an export could not say
+-- when it was, nor an import take it. Such a moment becomes that of the change.
+create function private.note_archiving()
+returns trigger
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+    if new.archived_at is null then
+        new.restored_at := now();
+    else
+        new.archived_at := now();
+    end if;
+    return new;
+end;
+$$;
+
+comment on function private.note_archiving is 'Writes down when a conversation came back from the archive, whoever restored it; or puts now in the place of a moment in the future, or of one that is none.';
 
 create trigger conversations_note_restore
     before update of archived_at on public.conversations
     for each row
     when (old.archived_at is not null and new.archived_at is null)
-    execute function private.note_restore();
-
--- Nothing was archived in the future, nor at a moment that no calendar has: an export could not say
--- when it was, nor an import take it. Such a moment becomes that of the change.
-create function private.bound_archived_at()
-returns trigger
-language plpgsql security invoker set search_path = ''
-as $$
-begin
-    new.archived_at := now();
-    return new;
-end;
-$$;
-
-comment on function private.bound_archived_at is 'Puts now in the place of a moment in the future, or of one that is none.';
+    execute function private.note_archiving();
 
 create trigger conversations_bound_archived_at
     before insert or update of archived_at on public.conversations
     for each row
     when (new.archived_at > now() or new.archived_at < '0001-01-01 00:00:00+00')
-    execute function private.bound_archived_at();
+    execute function private.note_archiving();

@@ -13,9 +13,9 @@ as $$
     select array[
         'turn_without_message', 'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
         'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
-        'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
-        'branch_wrong', 'draft_left_behind', 'import_left_behind', 'summary_of_no_message',
-        'words_of_no_message', 'watermark_too_high', 'content_not_of_parts'
+        'branch_wrong', 'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
+        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message',
+        'watermark_too_high', 'content_not_of_parts'
     ];
 $$;
 
@@ -220,11 +220,13 @@ begin
             set turn_id = null
             where m.user_id = repair_broken.user_id and m.turn_id = repair_broken.broken_id
               and m.role = 'assistant'
-              and m.seq > (
-                  select min(o.seq)
+              and m.id <> (
+                  select o.id
                   from public.messages as o
                   where o.user_id = m.user_id and o.turn_id = m.turn_id
                     and o.role = 'assistant'
+                  order by o.seq, o.id
+                  limit 1
               );
 
         when 'draft_left_behind' then
@@ -272,11 +274,16 @@ begin
         from jsonb_to_recordset(broken) as b (name text, id uuid)
         order by array_position(private.list_checks(), b.name)
     loop
-        if private.repair_broken(user_id, v_broken.name, v_broken.id) then
-            v_counts := v_counts || jsonb_build_object(
-                v_broken.name, coalesce((v_counts ->> v_broken.name)::integer, 0) + 1
-            );
-        end if;
+        begin
+            if private.repair_broken(user_id, v_broken.name, v_broken.id) then
+                v_counts := v_counts || jsonb_build_object(
+                    v_broken.name, coalesce((v_counts ->> v_broken.name)::integer, 0) + 1
+                );
+            end if;
+        exception
+            when integrity_constraint_violation then
+                null; -- something else is wrong with it, which is repaired first or by hand
+        end;
     end loop;
 
     return jsonb_build_object('repaired', v_counts);

@@ -43,8 +43,35 @@ begin
         return false;
     end if;
 
+    -- A turn alone goes where its messages are.
+    update public.turns as t
+    set conversation_id = m.conversation_id
+    from public.messages as m
+    join public.conversations as c on c.user_id = m.user_id and c.id = m.conversation_id
+    where t.user_id = recover_conversation.user_id
+      and t.conversation_id = v_id
+      and m.user_id = t.user_id and m.turn_id = t.id
+      and m.conversation_id <> v_id;
+
+    if not exists (
+        select 1
+        from public.messages as m
+        where m.user_id = recover_conversation.user_id and m.conversation_id = v_id
+        union all
+        select 1
+        from public.turns as t
+        where t.user_id = recover_conversation.user_id and t.conversation_id = v_id
+    ) then
+        return found; -- nothing is left there, or was: somebody else has repaired it
+    end if;
+
     -- Where another's rows have the same id, it is nobody's: nobody is shown another's.
     if exists (
+        select 1
+        from public.conversations as c
+        where c.id = v_id
+          and c.user_id <> recover_conversation.user_id
+        union all
         select 1
         from public.messages as m
         where m.conversation_id = v_id
@@ -71,7 +98,15 @@ begin
         update public.turns as t
         set conversation_id = v_id
         where t.user_id = recover_conversation.user_id
-          and t.conversation_id = recover_conversation.conversation_id;
+          and (
+              t.conversation_id = recover_conversation.conversation_id
+              or t.id in (
+                  select m.turn_id
+                  from public.messages as m
+                  where m.user_id = recover_conversation.user_id
+                    and m.conversation_id = v_id
+              )
+          );
 
         update public.branches as b
         set conversation_id = v_id
@@ -84,20 +119,72 @@ begin
           and s.conversation_id = recover_conversation.conversation_id;
     end if;
 
-    return private.recount_conversation(user_id, v_id);
+    return private.renumber_conversation(user_id, v_id);
 end;
 $$;
 
 comment on function private.recover_conversation is 'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
 
--- Repairs row_of_another_owner. In one statement, since a message names its turn by its user too.
+-- Repairs row_of_another_owner. Whose rows hang together with others of theirs elsewhere, or are at a
+-- place that is taken, has a wrong conversation here and not a wrong user: nobody is shown those. In one
+-- statement, since rows name each other by their user too; the words are indexed again.
 create function private.give_to_owner(user_id uuid, conversation_id uuid)
 returns boolean
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
+declare
+    v_now constant timestamptz := now();
+    v_strayed uuid[];
 begin
-    with given as (
+    select coalesce(array_agg(strayed.user_id), '{}') into v_strayed
+    from (
+        select m.user_id
+        from public.messages as m
+        where m.conversation_id = give_to_owner.conversation_id
+          and m.user_id <> give_to_owner.user_id
+          and (
+              exists (
+                  select 1
+                  from public.messages as o
+                  where o.user_id = give_to_owner.user_id
+                    and o.conversation_id = m.conversation_id
+                    and o.seq = m.seq
+              )
+              or exists (
+                  select 1
+                  from public.turns as t
+                  where t.user_id = m.user_id and t.id = m.turn_id
+                    and t.conversation_id <> m.conversation_id
+              )
+          )
+        union
+        select t.user_id
+        from public.turns as t
+        join public.messages as m on m.user_id = t.user_id and m.turn_id = t.id
+        where t.conversation_id = give_to_owner.conversation_id
+          and t.user_id <> give_to_owner.user_id
+          and m.conversation_id <> t.conversation_id
+    ) as strayed;
+
+    perform private.recover_conversation(strayed, give_to_owner.conversation_id)
+    from unnest(v_strayed) as strayed;
+
+    with unindexed as (
+        delete from search.documents as d
+        using public.messages as m
+        where m.conversation_id = give_to_owner.conversation_id
+          and m.user_id <> all (v_strayed || give_to_owner.user_id)
+          and d.user_id = m.user_id and d.message_id = m.id
+    ),
+    unsummarised as (
+        delete from public.summaries as s
+        using public.messages as m
+        where m.conversation_id = give_to_owner.conversation_id
+          and m.user_id <> all (v_strayed || give_to_owner.user_id)
+          and s.user_id = m.user_id and m.id in (s.id, s.through_message_id)
+    ),
+    given as (
         update public.turns as t
         set user_id = give_to_owner.user_id,
             -- The right owner may have used the same key.
@@ -109,9 +196,12 @@ begin
                       and o.idempotency_key = t.idempotency_key
                 ) then left(t.idempotency_key, 218) || '-' || t.id
                 else t.idempotency_key
-            end
+            end,
+            -- And be in a turn: what runs here has no worker that could settle it.
+            status = case t.status when 'running' then 'interrupted' else t.status end,
+            finished_at = coalesce(t.finished_at, v_now)
         where t.conversation_id = give_to_owner.conversation_id
-          and t.user_id <> give_to_owner.user_id
+          and t.user_id <> all (v_strayed || give_to_owner.user_id)
     )
     update public.messages as m
     set user_id = give_to_owner.user_id,
@@ -120,12 +210,18 @@ begin
             from public.turns as t
             where t.conversation_id = m.conversation_id
               and t.id = m.turn_id
+              and not exists (
+                  select 1
+                  from public.messages as o
+                  where o.user_id = give_to_owner.user_id and o.turn_id = t.id
+                    and o.role = m.role
+              )
         )
     where m.conversation_id = give_to_owner.conversation_id
-      and m.user_id <> give_to_owner.user_id;
+      and m.user_id <> all (v_strayed || give_to_owner.user_id);
 
     return true;
 end;
 $$;
 
-comment on function private.give_to_owner is 'Makes all that is in a user''s conversation the user''s own.';
+comment on function private.give_to_owner is 'Makes what is in a user''s conversation the user''s own, but for what has strayed into it, which goes to one of its own user''s.';

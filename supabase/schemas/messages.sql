@@ -1,75 +1,5 @@
 -- Messages are the record: append-only, in one total order for each conversation.
 
--- What may stand in a row, asked in one function: Postgres reads the text of each check again for each
--- statement that writes, which takes longer than to ask it. Cheap questions come first. Sizes are in
--- bytes as JSON, quotes included: a row has a size as it is sent, too. The numbers are those of
--- shared/encoding/sizes.py. JSON makes six bytes of one at most, so what is short isn't written as JSON
--- to be measured; and what nests 128 deep takes 256 bytes at least. Each has its own limit, and together
--- they have another: a page has room for any one row.
-create function private.check_message(
-    content text,
-    generated_code text,
-    metadata jsonb,
-    parts jsonb,
-    native jsonb
-)
-returns boolean
-language plpgsql immutable security invoker set search_path = ''
-as $$
-declare
-    v_metadata constant integer := octet_length(metadata::text);
-    v_is_deep constant boolean := v_metadata > 255
-        and jsonb_path_exists(metadata, 'strict $.**{128}');
-    v_broken text;
-begin
-    -- As most are. By itself, since Postgres prepares an expression whole, once a transaction.
-    if parts = '[]' and native is null and not v_is_deep
-        and octet_length(content) < 100000
-        and v_metadata < 100000
-        and generated_code is null
-        and jsonb_typeof(metadata) = 'object'
-    then
-        return true;
-    end if;
-
-    v_broken := case
-        when jsonb_typeof(metadata) <> 'object' then 'metadata_object'
-        when v_metadata > 1000000 then 'metadata_size'
-        when v_is_deep then 'metadata_depth'
-        when octet_length(content) > 333333 and octet_length(to_json(content)::text) > 2000002
-            then 'content_size'
-        when octet_length(generated_code) > 333333
-            and octet_length(to_json(generated_code)::text) > 2000002
-            then 'generated_code_size'
-        when parts = '[]' and native is null then null
-        when parts <> '[]' and not private.are_parts(parts) then 'parts_known'
-        when octet_length(parts::text) > 2000000 then 'parts_size'
-        when not coalesce(
-            jsonb_typeof(native -> 'framework') = 'string'
-                and jsonb_typeof(native -> 'version') = 'string'
-                and native ? 'data',
-            native is null
-        ) then 'native_object'
-        when octet_length(native::text) > 2000000 then 'native_size'
-        when octet_length(to_json(content)::text)
-            + coalesce(octet_length(to_json(generated_code)::text), 0)
-            + v_metadata
-            + octet_length(parts::text)
-            + coalesce(octet_length(native::text), 0) > 5000000
-            then 'row_size'
-    end;
-    if v_broken is null then
-        return true;
-    end if;
-    raise exception 'new row for relation "messages" violates check constraint "messages_%"%',
-        v_broken, case v_broken when 'metadata_depth' then ': it nests too deep' else '' end
-        using errcode = '23514', table = 'messages', constraint = 'messages_' || v_broken;
-end;
-$$;
-
-grant execute on function private.check_message to authenticated, service_role;
-comment on function private.check_message is 'Whether a message may be stored. Raises 23514, named by what is wrong with it.';
-
 create table public.messages (
     id uuid not null default private.new_id(),
     conversation_id uuid not null,
@@ -95,9 +25,7 @@ create table public.messages (
     constraint messages_user_id_turn_id_fkey foreign key (user_id, turn_id)
         references public.turns (user_id, id) on delete cascade,
     constraint messages_role_known check (role in ('user', 'assistant', 'system')),
-    constraint messages_summary_is_system check (not is_summary or role = 'system'),
-    constraint messages_storable
-        check (private.check_message(content, generated_code, metadata, parts, native))
+    constraint messages_summary_is_system check (not is_summary or role = 'system')
 );
 
 create index idx_messages_conversation_id
@@ -164,6 +92,76 @@ comment on column public.messages.parts is 'The parts of the message, as the AI 
 comment on column public.messages.native is 'The message in the form of a framework, {framework, version, data}, for a round trip that loses nothing.';
 comment on column public.messages.user_id is 'The owner of the conversation, on replies too.';
 
+-- What may stand in a row. As a trigger: the text of a check is read and prepared again for each statement
+-- that writes, which takes longer than to ask it; of another kind than those, it is there for any writer.
+-- Cheap questions come first. Sizes are in bytes as JSON, quotes included: a row has a size as it is sent,
+-- too. The numbers are those of shared/encoding/sizes.py. JSON makes six bytes of one at most, so what is
+-- short isn't written as JSON to be measured; and what nests 128 deep takes 256 bytes at least. Each has
+-- its own limit, and together they have another: a page has room for any one row.
+create function private.check_message()
+returns trigger
+language plpgsql security invoker set search_path = ''
+as $$
+declare
+    v_metadata constant integer := octet_length(new.metadata::text);
+    v_is_deep constant boolean := v_metadata > 255
+        and jsonb_path_exists(new.metadata, 'strict $.**{128}');
+    v_broken text;
+begin
+    -- As most are. By itself, since Postgres prepares an expression whole, once a transaction.
+    if new.parts = '[]' and new.native is null and not v_is_deep
+        and octet_length(new.content) < 100000
+        and v_metadata < 100000
+        and new.generated_code is null
+        and jsonb_typeof(new.metadata) = 'object'
+    then
+        return new;
+    end if;
+
+    v_broken := case
+        when jsonb_typeof(new.metadata) <> 'object' then 'metadata_object'
+        when v_metadata > 1000000 then 'metadata_size'
+        when v_is_deep then 'metadata_depth'
+        when octet_length(new.content) > 333333 and octet_length(to_json(new.content)::text) > 2000002
+            then 'content_size'
+        when octet_length(new.generated_code) > 333333
+            and octet_length(to_json(new.generated_code)::text) > 2000002
+            then 'generated_code_size'
+        when new.parts = '[]' and new.native is null then null
+        when new.parts <> '[]' and not private.are_parts(new.parts) then 'parts_known'
+        when octet_length(new.parts::text) > 2000000 then 'parts_size'
+        when not coalesce(
+            jsonb_typeof(new.native -> 'framework') = 'string'
+                and jsonb_typeof(new.native -> 'version') = 'string'
+                and new.native ? 'data',
+            new.native is null
+        ) then 'native_object'
+        when octet_length(new.native::text) > 2000000 then 'native_size'
+        when octet_length(to_json(new.content)::text)
+            + coalesce(octet_length(to_json(new.generated_code)::text), 0)
+            + v_metadata
+            + octet_length(new.parts::text)
+            + coalesce(octet_length(new.native::text), 0) > 5000000
+            then 'row_size'
+    end;
+    if v_broken is null then
+        return new;
+    end if;
+    raise exception 'new row for relation "messages" violates check constraint "messages_%"%',
+        v_broken, case v_broken when 'metadata_depth' then ': it nests too deep' else '' end
+        using errcode = '23514', table = 'messages', constraint = 'messages_' || v_broken;
+end;
+$$;
+
+comment on function private.check_message is 'Lets a message be stored that may be. Raises 23514, named by what is wrong with it.';
+
+create trigger messages_storable
+    before insert or update on public.messages
+    for each row
+    execute function private.check_message();
+
+alter table public.messages enable always trigger messages_storable;
+
 -- Runs as its owner, because a client may write a message but not the counter on its conversation.
 create function private.assign_message_place()
 returns trigger
@@ -215,8 +213,8 @@ begin
     -- What was written last may be on another branch than the one that is active.
     new.branch := v_active_branch;
     if v_active_branch <> v_last_branch then
-        new.branch := private.continue_branch(
-            new.user_id, new.conversation_id, v_active_branch, new.seq
+        new.branch := private.begin_branch(
+            new.user_id, new.conversation_id, v_active_branch, null, new.seq
         );
     end if;
 

@@ -132,9 +132,7 @@ begin
         raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
     end if;
 
-    return private.describe_turn(
-        user_id, turn_id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
-    )::jsonb || jsonb_build_object(
+    return private.describe_turn(user_id, turn_id)::jsonb || jsonb_build_object(
         'draft', v_turn.draft,
         'draft_parts', v_turn.draft_parts,
         'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now()
@@ -168,9 +166,6 @@ begin
     order by wanted.place
     limit 1;
 
-    if not found then
-        raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
-    end if;
     return public.load_turn(user_id, v_turn_id);
 end;
 $$;
@@ -180,7 +175,7 @@ grant execute on function public.find_turn to authenticated, service_role;
 comment on function public.find_turn is 'The turn of the first of these keys that has one, as load_turn gives it. Raises PT403, PT404.';
 
 -- What is asked four times a second while somebody follows a turn: nothing that can't have changed.
-create function public.watch_turn(
+create function public.follow_turn(
     user_id uuid,
     turn_id uuid,
     attempt integer,
@@ -196,39 +191,37 @@ declare
 begin
     select t.* into v_turn
     from public.turns as t
-    where t.user_id = watch_turn.user_id and t.id = watch_turn.turn_id;
+    where t.user_id = follow_turn.user_id and t.id = follow_turn.turn_id;
 
     if not found then
         raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
     end if;
 
+    if v_turn.attempt <> follow_turn.attempt then
+        draft_offset := 0;
+        parts_version := 0;
+    end if;
     return jsonb_build_object(
         'status', v_turn.status,
         'attempt', v_turn.attempt,
         'lease_expires_at', v_turn.lease_expires_at,
         'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now(),
-        'draft_tail', case v_turn.attempt
-            when watch_turn.attempt then substr(v_turn.draft, greatest(draft_offset, 0) + 1)
-            else v_turn.draft
-        end,
+        'draft_tail', substr(v_turn.draft, greatest(draft_offset, 0) + 1),
         'draft_parts', case v_turn.draft_parts
             when '[]' then '[]'
             else jsonb_path_query_array(
                 v_turn.draft_parts,
                 '$[*] ? (@.version > $seen)',
-                jsonb_build_object('seen', case v_turn.attempt
-                    when watch_turn.attempt then watch_turn.parts_version
-                    else 0
-                end)
+                jsonb_build_object('seen', parts_version)
             )
         end
     );
 end;
 $$;
 
-revoke all on function public.watch_turn from public, anon, authenticated, service_role;
-grant execute on function public.watch_turn to service_role;
-comment on function public.watch_turn is 'How a turn stands, and its draft from an offset on (in characters) with the parts that have changed since a version, or all of it where another attempt than this one writes: {status, attempt, lease_expires_at, is_expired, draft_tail, draft_parts}. Raises PT404.';
+revoke all on function public.follow_turn from public, anon, authenticated, service_role;
+grant execute on function public.follow_turn to service_role;
+comment on function public.follow_turn is 'How a turn stands, and its draft from an offset on (in characters) with the parts that have changed since a version, or all of it where another attempt than this one writes: {status, attempt, lease_expires_at, is_expired, draft_tail, draft_parts}. Raises PT404.';
 
 create function public.cancel_turn(user_id uuid, turn_id uuid)
 returns json
@@ -237,7 +230,8 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
-    v_turn public.turns;
+    v_now constant timestamptz := clock_timestamp();
+    v_conversation_id uuid;
 begin
     perform 1
     from private.conversations as c
@@ -251,23 +245,18 @@ begin
 
     update public.turns as t
     set cancel_requested_at = case
-        when t.status = 'running' then coalesce(t.cancel_requested_at, clock_timestamp())
+        when t.status = 'running' then coalesce(t.cancel_requested_at, v_now)
         else t.cancel_requested_at
     end
     where t.user_id = cancel_turn.user_id and t.id = cancel_turn.turn_id
-    returning t.* into v_turn;
+    returning t.conversation_id into v_conversation_id;
 
     if not found then
         raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
     end if;
 
-    if v_turn.status = 'running' and v_turn.lease_expires_at <= clock_timestamp() then
-        perform private.interrupt_turn(user_id, turn_id);
-        return private.describe_turn(user_id, turn_id, 'replayed');
-    end if;
-    return private.describe_turn(
-        user_id, turn_id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
-    );
+    perform public.settle_expired_turn(user_id, v_conversation_id);
+    return private.describe_turn(user_id, turn_id);
 end;
 $$;
 
@@ -285,21 +274,14 @@ declare
     v_turn_id uuid;
 begin
     -- Whoever holds the conversation is writing to it: then there is nothing to clean up yet.
-    perform 1
-    from private.conversations as c
-    where c.user_id = settle_expired_turn.user_id and c.id = settle_expired_turn.conversation_id
-    for update skip locked;
-
-    if not found then
-        return jsonb_build_object('settled', 0);
-    end if;
-
     select t.id into v_turn_id
-    from public.turns as t
-    where t.user_id = settle_expired_turn.user_id
-      and t.conversation_id = settle_expired_turn.conversation_id
+    from private.conversations as c
+    join public.turns as t
+        on t.user_id = c.user_id and t.conversation_id = c.id
+    where c.user_id = settle_expired_turn.user_id and c.id = settle_expired_turn.conversation_id
       and t.status = 'running'
-      and t.lease_expires_at <= clock_timestamp();
+      and t.lease_expires_at <= clock_timestamp()
+    for update skip locked;
 
     if not found then
         return jsonb_build_object('settled', 0);

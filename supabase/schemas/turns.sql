@@ -1,46 +1,6 @@
 -- A turn is one accepted request: it is what makes a retry harmless (the key), what keeps two
 -- different requests apart (the hash), and what keeps a late worker out (the attempt).
 
--- In one function, as private.check_message.
-create function private.check_turn(
-    idempotency_key text,
-    request_hash text,
-    draft text,
-    draft_parts jsonb,
-    error jsonb
-)
-returns boolean
-language plpgsql immutable security invoker set search_path = ''
-as $$
-declare
-    v_broken text;
-begin
-    if draft_parts = '[]' and octet_length(draft) <= 333333 and error is null
-        and octet_length(idempotency_key) between 1 and 255
-        and octet_length(request_hash) <= 255
-    then
-        return true;
-    end if;
-
-    v_broken := case
-        when char_length(idempotency_key) not between 1 and 255 then 'idempotency_key_length'
-        when char_length(request_hash) > 255 then 'request_hash_length'
-        when octet_length(error::text) > 20000 then 'error_size'
-        when draft_parts = '[]' and octet_length(draft) <= 333333 then null
-        when octet_length(to_json(draft)::text) + octet_length(draft_parts::text) > 2000004
-            then 'draft_size'
-    end;
-    if v_broken is null then
-        return true;
-    end if;
-    raise exception 'new row for relation "turns" violates check constraint "turns_%"', v_broken
-        using errcode = '23514', table = 'turns', constraint = 'turns_' || v_broken;
-end;
-$$;
-
-grant execute on function private.check_turn to service_role;
-comment on function private.check_turn is 'Whether a turn may be stored. Raises 23514, named by what is wrong with it.';
-
 create table public.turns (
     id uuid not null default private.new_id(),
     conversation_id uuid not null,
@@ -64,14 +24,7 @@ create table public.turns (
     constraint turns_user_id_idempotency_key_key unique (user_id, idempotency_key),
     constraint turns_user_id_id_key unique (user_id, id),
     constraint turns_user_id_conversation_id_fkey foreign key (user_id, conversation_id)
-        references public.conversations (user_id, id) on delete cascade,
-    constraint turns_status_known
-        check (status in ('running', 'completed', 'failed', 'cancelled', 'interrupted')),
-    constraint turns_settled_has_end
-        check ((status = 'running') = (finished_at is null)),
-    constraint turns_attempt_positive check (attempt >= 1),
-    constraint turns_storable
-        check (private.check_turn(idempotency_key, request_hash, draft, draft_parts, error))
+        references public.conversations (user_id, id) on delete cascade
 );
 
 create index idx_turns_user_id_conversation_id on public.turns (user_id, conversation_id);
@@ -115,3 +68,50 @@ comment on column public.turns.draft_parts is 'The parts of the draft, [{index, 
 comment on column public.turns.cancel_requested_at is 'When its owner asked to stop it; the worker sees that at its next heartbeat.';
 comment on column public.turns.tokens is 'What it took of the AI so far, by every attempt and with the summary that its reply made due: as the provider reported it, else as estimated.';
 comment on column public.turns.replays is 'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';
+
+-- In one trigger, as with messages.
+create function private.check_turn()
+returns trigger
+language plpgsql security invoker set search_path = ''
+as $$
+declare
+    v_broken text;
+begin
+    if new.draft_parts = '[]' and octet_length(new.draft) <= 333333 and new.error is null
+        and octet_length(new.idempotency_key) between 1 and 255
+        and octet_length(new.request_hash) <= 255
+        and new.status in ('running', 'completed', 'failed', 'cancelled', 'interrupted')
+        and (new.status = 'running') = (new.finished_at is null)
+        and new.attempt >= 1
+    then
+        return new;
+    end if;
+
+    v_broken := case
+        when new.status not in ('running', 'completed', 'failed', 'cancelled', 'interrupted')
+            then 'status_known'
+        when (new.status = 'running') <> (new.finished_at is null) then 'settled_has_end'
+        when new.attempt < 1 then 'attempt_positive'
+        when char_length(new.idempotency_key) not between 1 and 255 then 'idempotency_key_length'
+        when char_length(new.request_hash) > 255 then 'request_hash_length'
+        when octet_length(new.error::text) > 20000 then 'error_size'
+        when new.draft_parts = '[]' and octet_length(new.draft) <= 333333 then null
+        when octet_length(to_json(new.draft)::text) + octet_length(new.draft_parts::text) > 2000004
+            then 'draft_size'
+    end;
+    if v_broken is null then
+        return new;
+    end if;
+    raise exception 'new row for relation "turns" violates check constraint "turns_%"', v_broken
+        using errcode = '23514', table = 'turns', constraint = 'turns_' || v_broken;
+end;
+$$;
+
+comment on function private.check_turn is 'Lets a turn be stored that may be. Raises 23514, named by what is wrong with it.';
+
+create trigger turns_storable
+    before insert or update on public.turns
+    for each row
+    execute function private.check_turn();
+
+alter table public.turns enable always trigger turns_storable;

@@ -78,6 +78,9 @@ async def test_a_conversation_runs_one_turn_at_a_time(road: Road) -> None:
     chat: dict[str, Any] = {"conversation_id": first.conversation.id}
     second = await road.begin(**chat)
     assert (second.outcome, second.turn.idempotency_key) == ("in_progress", "one")
+    beside = await road.complete(await road.begin())
+    again = await road.begin(conversation_id=beside.conversation.id)
+    assert again.outcome == "started"
     await road.complete(first)
     third = await road.begin(**chat)
     assert (third.outcome, third.user_message.seq) == ("started", 3)
@@ -162,10 +165,10 @@ async def test_a_heartbeat_renews_the_lease_and_never_shortens_the_draft(road: R
         assert (await road.load(record)).draft == draft
 
 
-async def test_a_turn_is_watched_from_where_its_draft_was_read_up_to(road: Road) -> None:
+async def test_a_turn_is_followed_from_where_its_draft_was_read_up_to(road: Road) -> None:
     """In characters; where another attempt writes, from its start. Nobody else's is found."""
     record = await road.begin(idempotency_key="k")
-    turn_id, watch = record.turn.id, road.store.watch_turn
+    turn_id, follow = record.turn.id, road.store.follow_turn
     await road.extend(record, 0, "é🎉 four", lease_seconds=0)
     for attempt, offset, tail in [
         (1, 0, "é🎉 four"),
@@ -173,17 +176,17 @@ async def test_a_turn_is_watched_from_where_its_draft_was_read_up_to(road: Road)
         (1, 50, ""),
         (7, 2, "é🎉 four"),
     ]:
-        news = await watch(road.user_id, turn_id, attempt=attempt, draft_offset=offset)
+        news = await follow(road.user_id, turn_id, attempt=attempt, draft_offset=offset)
         assert (news.draft_tail, news.attempt, news.status) == (tail, 1, "running")
         assert news.is_expired
     await road.complete(await road.begin(idempotency_key="k"))
-    news = await watch(road.user_id, turn_id, attempt=1, draft_offset=4)
+    news = await follow(road.user_id, turn_id, attempt=1, draft_offset=4)
     assert (news.status, news.attempt, news.draft_tail) == ("completed", 2, "")
     assert not news.is_expired
     stranger = road.stranger.user_id
     assert stranger is not None
     with pytest.raises(TurnNotFoundError):
-        await watch(stranger, turn_id, attempt=1, draft_offset=0)
+        await follow(stranger, turn_id, attempt=1, draft_offset=0)
 
 
 async def test_a_turn_is_loaded_by_its_owner_alone(road: Road) -> None:

@@ -149,6 +149,32 @@ def test_whoever_has_no_account_at_the_destination_stays(
     assert is_empty(stored(servers["two"], user_id))
 
 
+def test_a_database_is_never_its_own_destination(
+    servers: dict[str, Server], user_id: UUID, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By whatever two addresses: what is the same there would be taken for a copy."""
+    before = stored(servers["one"], user_id)
+    url = owner_url(servers["one"])
+    same = ["--source", url, "--destination", url.replace("127.0.0.1", "localhost")]
+    assert moving.main(["--user", str(user_id), *same]) == moving.REFUSED
+    assert "both are one database" in capsys.readouterr().err
+    assert stored(servers["one"], user_id) == before
+
+
+def test_what_would_refer_to_nothing_keeps_the_user_where_it_is(
+    servers: dict[str, Server], user_id: UUID
+) -> None:
+    """A table of somebody's own, which names no user and so can't be moved along."""
+    before = stored(servers["one"], user_id)
+    servers["one"].execute("create table stars (message_id uuid references messages (id))")
+    try:
+        with pytest.raises(RefusedError, match="stars"):
+            move(servers, user_id)
+    finally:
+        servers["one"].execute("drop table stars")
+    assert stored(servers["one"], user_id) == before
+
+
 def test_the_program_says_what_became_of_it(
     servers: dict[str, Server], user_id: UUID, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
+from tests.support.invariants import found_broken, repair
 from tests.support.patient import BEGIN_TURN, Patient, everything_in
 from tests.support.sql_calls import as_service
 
@@ -161,6 +162,39 @@ DAMAGES = [
             " from turns where id = %(second)s) where id = %(first)s",
         ),
         name="another owner's turn with a key of this one's",
+    ),
+    Damage(
+        {"row_of_another_owner": 1, "last_seq_wrong": 1},
+        (
+            "update messages set user_id = %(other)s where conversation_id = %(conversation)s",
+            "update turns set user_id = %(other)s where conversation_id = %(conversation)s",
+            "update search.documents set user_id = %(other)s"
+            " where conversation_id = %(conversation)s",
+        ),
+        name="all of another owner's, with its words",
+    ),
+    Damage(
+        {"row_of_another_owner": 1, "turn_without_message": 1, "turn_without_worker": 2},
+        (
+            "update turns set user_id = %(other)s where id = %(first)s",
+            "update turns set status = 'running', finished_at = null,"
+            " lease_expires_at = now() - interval '1 hour'"
+            " where conversation_id = %(conversation)s",
+        ),
+        name="another owner's turn that runs beside this one's",
+    ),
+    Damage(
+        {"row_of_another_owner": 1},
+        ("update turns set conversation_id = %(others)s where id = %(second)s",),
+        name="a turn in another owner's conversation",
+    ),
+    Damage(
+        {"settled_turn_without_reply": 1, "branch_wrong": 1},
+        (
+            "update messages set turn_id = null where turn_id = %(first)s and role = 'assistant'",
+            "update conversations set active_branch = -1 where id = %(conversation)s",
+        ),
+        name="a reply that lost its turn where no branch is active",
     ),
     Damage(
         {"turn_without_worker": 1},
@@ -402,24 +436,57 @@ async def test_an_orphaned_conversation_is_its_owners_again(patient: Patient) ->
     assert (await patient.other.load(patient.conversation)).status_code == 404
 
 
-async def test_orphans_of_two_owners_are_not_shown_to_each_other(patient: Patient) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(
+            (
+                "update messages set seq = seq + 4 where conversation_id = %(conversation)s"
+                " and user_id = %(other)s",
+                "delete from conversations",
+            ),
+            id="orphans",
+        ),
+        pytest.param((), id="at the same places"),
+    ],
+)
+async def test_rows_of_two_owners_are_not_shown_to_each_other(
+    patient: Patient, damage: tuple[str, ...]
+) -> None:
     """One gets the conversation with its id, the other one of its own, each with all of theirs."""
     patient.plant(
-        "update messages set conversation_id = %(conversation)s, seq = seq + 4"
-        " where conversation_id = %(others)s",
+        "update messages set conversation_id = %(conversation)s where conversation_id = %(others)s",
         "update turns set conversation_id = %(conversation)s where conversation_id = %(others)s",
-        "delete from conversations",
+        *damage,
     )
-    before = patient.texts()
+    before, found = patient.texts(), found_broken(patient.db)
     patient.repair()
+    made = patient.db.execute("select count(*) from conversations").fetchone()
+    repair(patient.db, found)  # as another doctor, who has found it too
     owners = patient.db.execute(
         "select c.user_id::text, array_agg(distinct m.user_id::text), count(*)"
         " from conversations as c join messages as m on m.conversation_id = c.id group by c.id"
     ).fetchall()
+    assert patient.db.execute("select count(*) from conversations").fetchone() == made
     assert (patient.broken(), patient.texts()) == ({}, before)
     assert sorted(owners) == sorted(
         [(patient.owner.id, [patient.owner.id], 4), (patient.other.id, [patient.other.id], 2)]
     )
+
+
+async def test_what_can_not_be_mended_keeps_nothing_else_from_it(patient: Patient) -> None:
+    """Something else is in its way: all that was found beside it is mended."""
+    patient.plant(
+        "update turns set draft = 'Half an ans' where id = %(first)s",
+        "update conversations set last_seq = 9 where id = %(conversation)s",
+        "create function pg_temp.refuse() returns trigger language plpgsql as"
+        " $$begin raise unique_violation; end$$",
+        "create trigger refuse before update on turns"
+        " for each row execute function pg_temp.refuse()",
+    )
+    assert patient.repair() == {"last_seq_wrong"}
+    patient.plant("drop trigger refuse on turns")
+    assert patient.broken() == {"draft_left_behind": 1}
 
 
 async def test_what_a_watermark_hid_is_found_again(patient: Patient) -> None:

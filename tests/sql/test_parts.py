@@ -171,15 +171,15 @@ def test_a_draft_keeps_the_newest_of_each_part(service: Caller, owner: str) -> N
     assert page["open_turn"]["draft_parts"] == [text("Look."), DONE, text("Cold.")]
 
 
-def test_a_watcher_is_given_what_has_changed(service: Caller, owner: str) -> None:
+def test_a_follower_is_given_what_has_changed(service: Caller, owner: str) -> None:
     """Since a version; all of it, where another attempt writes."""
     begun = service.begin(owner)
     extend(service, begun, "Look.", entry(0, 0, 1, {"type": "text"}), entry(1, 5, 2, CALL))
     ids = {"user_id": owner, "turn_id": begun["turn"]["id"], "draft_offset": 5}
-    news = service.call("watch_turn", **ids, attempt=1, parts_version=1)
+    news = service.call("follow_turn", **ids, attempt=1, parts_version=1)
     assert (news["draft_tail"], news["draft_parts"]) == ("", [entry(1, 5, 2, CALL)])
-    assert service.call("watch_turn", **ids, attempt=1, parts_version=2)["draft_parts"] == []
-    assert len(service.call("watch_turn", **ids, attempt=2, parts_version=2)["draft_parts"]) == 2
+    assert service.call("follow_turn", **ids, attempt=1, parts_version=2)["draft_parts"] == []
+    assert len(service.call("follow_turn", **ids, attempt=2, parts_version=2)["draft_parts"]) == 2
 
 
 def test_a_crash_keeps_the_parts_of_a_draft(

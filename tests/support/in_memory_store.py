@@ -239,7 +239,7 @@ class InMemoryStore(MemoryRows, MemoryLimits, Persistence):
         )
 
     @_verb
-    async def watch_turn(
+    async def follow_turn(
         self,
         user_id: UUID,
         turn_id: UUID,

@@ -151,7 +151,7 @@ FUNCTIONS = {
     "search_messages": OF_ANY_USER | {"service": "denied"},  # of one's own
     "load_turn": OF_THE_OWNER,
     "find_turn": OF_THE_OWNER,
-    "watch_turn": BACKEND,
+    "follow_turn": BACKEND,
     "load_history": OF_THE_OWNER,
     "load_unsummarised": BACKEND,
     "write_summary": BACKEND,
@@ -182,22 +182,18 @@ PRIVATE_FUNCTIONS = {
         "being_deleted",
         "bucket_bounds",
         "bytes_beside_text",
-        "check_message",
         "choose_branch",
         "describe_rows",
         "describe_turn",
         "branches_of",
-        "end_of_branch",
         "exported_page",
         "find_siblings",
         "length_of",
         "measure_conversations",
         "measure_messages",
         "message_of_turn",
-        "newest_of",
-        "oldest_of",
+        "part_of",
         "path_along",
-        "path_before",
         "path_end",
         "path_to",
         "new_id",
@@ -216,14 +212,11 @@ PRIVATE_FUNCTIONS = {
         "broadcast_status",
         "bucket_bounds",
         "bytes_beside_text",
-        "check_message",
-        "check_turn",
         "choose_branch",
         "describe_rows",
         "describe_turn",
         "end_imports",
         "branches_of",
-        "end_of_branch",
         "exported_page",
         "find_answered",
         "find_forked",
@@ -235,10 +228,8 @@ PRIVATE_FUNCTIONS = {
         "measure_conversations",
         "measure_messages",
         "message_of_turn",
-        "newest_of",
-        "oldest_of",
+        "part_of",
         "path_along",
-        "path_before",
         "path_end",
         "path_to",
         "draft_version",
@@ -270,6 +261,11 @@ PRIVATE_TABLES = {
         "turn_usage": ("select",),
     }.items()
     for command in commands
+} | {
+    # The view that leaves out what is being deleted, through the policies of its table.
+    (role, "conversations", command)
+    for role in ("authenticated", "service_role")
+    for command in ("select", "update")
 }
 
 
@@ -357,7 +353,7 @@ ARGUMENTS: dict[str, Arguments] = {
         "user_id": user_id, "import_id": tenants.import_id, "part": 0,
     },
     "update_conversation": about_the_chat(title="Changed"),
-    "watch_turn": lambda tenants, user_id: {
+    "follow_turn": lambda tenants, user_id: {
         "user_id": user_id, "turn_id": tenants.turn, "attempt": 1, "draft_offset": 0,
     },
     "write_summary": lambda tenants, user_id: {

@@ -18,7 +18,7 @@ MODULES = [
         "shared.encoding.sizes", "shared.exports.account", "shared.exports.pdf.render",
         "shared.http.request_body", "shared.http.routing", "shared.http.server",
         "shared.imports.importer",
-        "shared.integrity.health", "shared.models.base", "shared.shares", "shared.turns.watched",
+        "shared.integrity.health", "shared.models.base", "shared.shares", "shared.turns.followed",
     )
 ]  # fmt: skip
 NAME = r"`([A-Z][A-Z_]+[A-Z])`"

@@ -104,3 +104,12 @@ def test_a_database_that_is_away_is_said(project: Path, monkeypatch: pytest.Monk
     before = contents(project)
     assert run(project, "--database-url", "postgresql://there") == UNREACHABLE
     assert contents(project) == before
+
+
+def test_a_local_stacks_settings_name_no_database_to_look_at(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They say `off`, and a shell that has read `.env.local` installs as one that hasn't."""
+    monkeypatch.setenv("SUPABASE_DB_URL", "off")
+    assert run(project) == DONE
+    assert "not looked at" in capsys.readouterr().out

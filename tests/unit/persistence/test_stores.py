@@ -106,6 +106,7 @@ async def test_each_store_renews_the_leases_of_its_own_turns() -> None:
         {"supabase_db_urls": URLS, "store_of": "a:b", "supabase_db_read_url": "postgresql://three"},
         {"supabase_db_urls": '{"one": "secret://word"}', "store_of": "a:b"},
         {"supabase_db_urls": "nonsense", "store_of": "a:b"},
+        {"supabase_db_urls": '{"one": "off"}', "store_of": "a:b"},
     ],
 )
 def test_stores_and_the_function_that_chooses_go_together(given: dict[str, str]) -> None:
@@ -116,8 +117,39 @@ def test_stores_and_the_function_that_chooses_go_together(given: dict[str, str])
     assert "word" not in str(refused.value)
 
 
-@pytest.mark.parametrize("path", ["nothing", "no.such:thing", "shared.config:nothing", "os:sep"])
+@pytest.mark.parametrize(
+    "path",
+    ["nothing", "no.such:thing", "shared.config:nothing", "os:sep", f"{__name__}:in_time"],
+)
 def test_a_function_that_is_none_is_said_at_the_start(path: str) -> None:
     """Before anybody is served."""
     with pytest.raises(ConfigurationError, match="STORE_OF"):
         load_store_of(path)
+
+
+def at_odds(user_id: UUID) -> str | None:
+    """Know where the first user is, and of others nothing that is of use."""
+    return {ONE: "one", TWO: "nowhere"}[user_id]
+
+
+async def test_who_can_not_be_placed_stops_nobody_else() -> None:
+    """A function that raises, or names no store: the heartbeat and the sweep go on without them."""
+    extended = {"turns": [{"turn_id": "one"}], "running": 1}
+    fake = FakeStore(extended)
+    stores = Stores({"one": fake}, at_odds)  # type: ignore[dict-item]
+    unplaced = [str(TWO), str(uuid4())]
+    users = [str(ONE), *unplaced]
+    extensions = [{"user_id": user} for user in users]
+    arguments = {"extensions": extensions, "lease_seconds": 26}
+    assert await stores.call("extend_turns", arguments, caller=None) == extended
+    assert fake.asked == [{**arguments, "extensions": extensions[:1]}]
+    fake.answer = {"users": users}
+    assert (await stores.call("list_removals", {}, caller=None))["users"] == users[:1]
+    for user in unplaced:
+        with pytest.raises(InternalError):
+            await stores.call("load_turn", {"user_id": user}, caller=None)
+
+
+async def in_time(_: UUID) -> str:
+    """Say it later, which nobody waits for."""
+    return "one"

@@ -11,7 +11,9 @@ from shared.turns.live_events import LiveEvents
 from shared.turns.live_reader import GATHER_SECONDS, MAX_DELTA, PIECE_SECONDS
 from shared.turns.registry import TurnRegistry
 from shared.turns.running_turn import RunningTurn
-from tests.support.heart import RecordingBroadcaster, begun_turn, later_attempt
+from tests.support.engines import TypingEngine
+from tests.support.heart import Process, RecordingBroadcaster, begun_turn, later_attempt
+from tests.support.in_memory_store import InMemoryStore
 
 ROOMY = 10_000  # events a second: as many as anybody wants
 
@@ -61,6 +63,54 @@ async def test_an_event_says_what_and_whose_and_is_private() -> None:
             "private": True,
         }
     ]
+
+
+async def test_parts_go_out_as_text_does() -> None:
+    """Reasoning that has grown by what is new of it; a part in its place, without any text."""
+    out = await sending()
+    (turn,) = out.turns
+    call = {"type": "tool-x", "toolCallId": "c", "state": "input-available", "input": {}}
+    for text in ("Which ", "city?"):
+        turn.reason(text)
+        await asyncio.sleep(2 * PIECE_SECONDS)
+    turn.add(call)
+    await asyncio.sleep(2 * PIECE_SECONDS)
+    names = [event["event"] for batch in out.broadcaster.batches for event in batch]
+    says = [{k: v for k, v in said.items() if k != "attempt"} for said in out.broadcaster.says()]
+    assert list(zip(names, says, strict=True)) == [
+        ("part", {"index": 0, "offset": 0, "part": {"type": "reasoning", "text": "Which "}}),
+        ("part-delta", {"index": 0, "offset": 6, "text": "city?"}),
+        ("part", {"index": 1, "offset": 0, "part": call}),
+    ]
+
+
+async def test_events_end_with_the_last_turn_and_begin_with_the_next() -> None:
+    """Nothing is kept of a turn that has ended."""
+    out = await sending(0)
+    for _ in range(2):
+        turn = await begun_turn()
+        out.registry.add(turn, asyncio.sleep(2))
+        out.live.start()
+        turn.show("thinking")
+        await asyncio.sleep(10)
+    assert out.statuses() == [["thinking"]] * 2
+    assert not out.live._readers
+
+
+@pytest.mark.parametrize(
+    ("options", "outcome", "sent"),
+    [({}, "sent", 1), ({"deltas": "off"}, "sent", 0), ({}, "later", 1)],
+)
+async def test_what_an_outside_writer_wrote_is_passed_on_if_there_is_room(
+    options: dict[str, Any], outcome: Any, sent: int
+) -> None:
+    """Never beyond the budget, nor while Realtime wants nothing."""
+    out = await sending(0, events_per_second=2, **options)
+    out.broadcaster.outcome = outcome
+    for seconds in (0.1, 0, 0 if outcome == "sent" else 10):
+        out.live.pass_on([{}])
+        await asyncio.sleep(seconds)
+    assert len(out.broadcaster.batches) == sent
 
 
 async def test_what_comes_in_one_moment_goes_out_together_and_nothing_twice() -> None:
@@ -217,6 +267,21 @@ async def test_whose_text_goes_out_is_a_setting(deltas: str, sent: set[str]) -> 
     await asyncio.sleep(10)
     assert set(out.text().split("|")) - {""} == sent
     assert [event.get("status") for event in out.broadcaster.says()].count("generating") == 2
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_text_of_a_turn_that_is_asked_for_as_a_stream_may_be_left_out(
+    *, streamed: bool
+) -> None:
+    """With `others`: whoever asked for it reads it there."""
+    engine = TypingEngine(["One."])
+    process = Process(InMemoryStore(), engine, live_deltas="others")
+    asking = process.streaming().task if streamed else process.asking()
+    engine.allow()
+    await asyncio.sleep(5)
+    assert any("text" in event for event in process.broadcaster.says()) is not streamed
+    engine.allow()
+    await asking
 
 
 async def test_a_refusal_loses_nothing_and_a_silence_gathers() -> None:

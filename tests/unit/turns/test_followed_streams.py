@@ -1,4 +1,4 @@
-"""A project whose turns are all watched: what its Realtime counts, and whether it closes any."""
+"""A project whose turns are all followed: what its Realtime counts, and whether it closes any."""
 
 import asyncio
 import contextlib
@@ -73,7 +73,7 @@ class Tab:
 
 
 class Realtime(RecordingBroadcaster):
-    """Plays Realtime: two tabs watch every conversation, from its first event on."""
+    """Plays Realtime: two tabs follow every conversation, from its first event on."""
 
     def __init__(self, hub: Hub, tabs: dict[str, list[Tab]]) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class Project:
 
 
 @pytest.mark.promise("live events", red="text is sent whatever the budget has to say")
-async def test_fifty_watched_streams_close_no_channel() -> None:
+async def test_fifty_followed_streams_close_no_channel() -> None:
     """By the default budget, on the smallest plan, over four processes, for a minute and a half."""
     project = Project(events_per_second=25)
     await project.run(90)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 POLL_SECONDS: Final = 0.25
 
 
-class WatchedTurn:
+class FollowedTurn:
     """A turn as it was last read, with its draft. Only what is new is read, until it is settled."""
 
     def __init__(self, store: Persistence, record: TurnRecord) -> None:
@@ -29,7 +29,7 @@ class WatchedTurn:
         self._settling: TurnRecord | None = None
         self._failure: Exception | None = None
         self._read_again = asyncio.Event()
-        self._reading: asyncio.Task[None] | None = None
+        self._reading = asyncio.create_task(self._keep_reading())
 
     @property
     def has_failed(self) -> bool:
@@ -39,18 +39,17 @@ class WatchedTurn:
     def enter(self) -> None:
         """Read for one more."""
         self._readers += 1
-        self._reading = self._reading or asyncio.create_task(self._keep_reading())
 
     def leave(self) -> bool:
         """Read for one less; return whether that was the last one."""
         self._readers -= 1
-        if not self._readers and self._reading is not None:
+        if not self._readers:
             self._reading.cancel()
         return not self._readers
 
-    async def following(self) -> TurnRecord:
+    async def next_reading(self) -> TurnRecord:
         """Wait for the next reading and return it; raise what kept the turn from being read."""
-        if self.record.reply is None:
+        if self.record.reply is None and self._failure is None:
             await self._read_again.wait()
         if self._failure is not None:
             raise self._failure
@@ -77,12 +76,10 @@ class WatchedTurn:
     def _notify(self) -> None:
         happened, self._read_again = self._read_again, asyncio.Event()
         happened.set()
-        if self._failure is not None:
-            self._read_again.set()  # nothing follows
 
     async def _news(self) -> TurnRecord:
         seen, turn = self.record, self.record.turn
-        news = await self._store.watch_turn(
+        news = await self._store.follow_turn(
             turn.user_id,
             turn.id,
             attempt=turn.attempt,
@@ -103,22 +100,22 @@ class WatchedTurn:
         )
 
 
-class WatchedTurns:
+class FollowedTurns:
     """The turns that are followed in this process and run in others."""
 
     def __init__(self, store: Persistence) -> None:
         self._store = store
-        self._watched: dict[UUID, WatchedTurn] = {}
+        self._followed: dict[UUID, FollowedTurn] = {}
         self._loading: dict[tuple[UUID, UUID], asyncio.Task[TurnRecord]] = {}
 
     async def load(self, user_id: UUID, turn_id: UUID, *, caller: Caller) -> TurnRecord:
-        """Return a turn of this verified user: as it is watched already, or read once for all.
+        """Return a turn of this verified user: as it is followed already, or read once for all.
 
         Raises TurnNotFoundError if the user has none such.
         """
-        watched = self._watched.get(turn_id)
-        if watched is not None and watched.record.turn.user_id == user_id:
-            return watched.record
+        followed = self._followed.get(turn_id)
+        if followed is not None and followed.record.turn.user_id == user_id:
+            return followed.record
         key = (user_id, turn_id)
         loading = self._loading.get(key)
         if loading is None:
@@ -128,17 +125,17 @@ class WatchedTurns:
         return await asyncio.shield(loading)
 
     @asynccontextmanager
-    async def watching(self, record: TurnRecord) -> AsyncIterator[WatchedTurn]:
-        """Give the turn of this record, which is read for as long as somebody watches it."""
-        turn = self._watched.get(record.turn.id)
+    async def following(self, record: TurnRecord) -> AsyncIterator[FollowedTurn]:
+        """Give the turn of this record, which is read for as long as somebody follows it."""
+        turn = self._followed.get(record.turn.id)
         if turn is None or turn.has_failed:
-            turn = self._watched[record.turn.id] = WatchedTurn(self._store, record)
+            turn = self._followed[record.turn.id] = FollowedTurn(self._store, record)
         turn.enter()
         try:
             yield turn
         finally:
-            if turn.leave() and self._watched.get(record.turn.id) is turn:
-                del self._watched[record.turn.id]
+            if turn.leave() and self._followed.get(record.turn.id) is turn:
+                del self._followed[record.turn.id]
 
     def _loaded(self, key: tuple[UUID, UUID], task: asyncio.Task[TurnRecord]) -> None:
         del self._loading[key]
