@@ -14,7 +14,11 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+import jwt
+
+from .auth.caller import Caller
 from .config import ConfigurationError, load_settings
 from .container import Container
 from .errors import (
@@ -38,6 +42,9 @@ if TYPE_CHECKING:
     from .persistence import Persistence
 
 WELL, BROKEN, MISCONFIGURED, UNREACHABLE = 0, 1, 2, 3
+
+NOBODY_ID = UUID(int=0)
+NOBODY = Caller(NOBODY_ID, jwt.encode({}, "", algorithm="none"))  # Postgres asks for no signature
 
 REMEDIES = {
     "settled_turn_without_reply": "point it to its reply, or store an interrupted one",
@@ -115,31 +122,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure_logging("critical")  # what goes wrong is said once, in words
     try:
         settings = load_settings()
+        report = asyncio.run(_examine(settings, options))
     except ConfigurationError as exc:
         return _fail(f"configuration error: {exc}", MISCONFIGURED)
-    try:
-        report = asyncio.run(_examine(settings, options))
-    except StoreUnavailableError:
-        return _fail(f"the store at {settings.supabase_url} can't be reached", UNREACHABLE)
-    except SchemaNotServedError:
-        return _fail(
-            f"the Data API at {settings.supabase_url} doesn't serve the schema"
-            f" {settings.database_schema} (DATABASE_SCHEMA): add it to the exposed schemas",
-            UNREACHABLE,
-        )
-    except SchemaBehindError:
-        return _fail(
-            f"the schema at {settings.supabase_url} is older than this: apply the migrations up to"
-            f" {SCHEMA_VERSION} (supabase db push)",
-            UNREACHABLE,
-        )
-    except AppError:
-        return _fail(
-            f"the store at {settings.supabase_url} refused: is the key right?",
-            UNREACHABLE,
-        )
+    except AppError as exc:
+        return _fail(_why_not(exc, settings), UNREACHABLE)
     _print_report(report, as_json=options.json)
     return WELL if report.is_well else BROKEN
+
+
+def _why_not(exc: AppError, settings: Settings) -> str:
+    """Say in words why the store can't be asked."""
+    is_direct = _is_direct(settings)
+    store = "store that SUPABASE_DB_URL names" if is_direct else f"store at {settings.supabase_url}"
+    match exc:
+        case StoreUnavailableError():
+            why = f": {exc.reason}" if is_direct and exc.reason else ""
+            return f"the {store} can't be reached{why}"
+        case SchemaNotServedError():
+            return (
+                f"the Data API at {settings.supabase_url} doesn't serve the schema"
+                f" {settings.database_schema} (DATABASE_SCHEMA): add it to the exposed schemas"
+            )
+        case SchemaBehindError():
+            return (
+                f"the schema at {settings.supabase_url} is older than this: apply the migrations up"
+                f" to {SCHEMA_VERSION} (supabase db push)"
+            )
+    return f"the {store} refused: is the key right?"
+
+
+def _is_direct(settings: Settings) -> bool:
+    return bool(settings.supabase_db_url or settings.supabase_db_urls)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -170,6 +184,8 @@ async def _examine(settings: Settings, options: argparse.Namespace) -> Report:
         for store in container.stores.values():
             if await store.ping() < SCHEMA_VERSION:
                 raise SchemaBehindError
+            if _is_direct(settings):  # the login role may lack one of the two that it becomes
+                await store.plan_export(NOBODY_ID, caller=NOBODY, after=None, most_bytes=1)
         reports = [await _examine_one(store, options) for store in container.stores.values()]
     finally:
         await container.aclose()

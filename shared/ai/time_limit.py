@@ -53,7 +53,6 @@ class _TimeLimited:
         def end() -> None:
             time_is_up.set()
             queue.put_nowait(None)
-            reader.cancel()
 
         timer = asyncio.get_running_loop().call_later(self._seconds, end)
         text: list[str] = []
@@ -84,8 +83,6 @@ async def _read(
         async with closing(events):
             async for event in events:
                 queue.put_nowait(event)
-                if isinstance(event, Finished):
-                    return
                 await asyncio.sleep(0)
     finally:
         queue.put_nowait(None)

@@ -38,18 +38,21 @@ def _http_url(value: str) -> str:
 
 def _postgres_url(value: Any) -> Any:
     """Accept a URL of libpq's, whose password no error repeats, or the word for none."""
-    if isinstance(value, str) and not value.startswith(("postgres://", "postgresql://")):
-        if value == "off":
-            return None
+    if not isinstance(value, str):
+        return value
+    url = value.strip()
+    if url == "off":
+        return None
+    if not url.startswith(("postgres://", "postgresql://")):
         raise ValueError("is not a postgresql:// URL")
-    return value
+    return url
 
 
 def _named_urls(value: Any) -> Any:
     """Accept a JSON object of URLs, each by the name of its store."""
     try:
         urls = json.loads(value) if isinstance(value, str) else value
-        return {name: SecretStr(_postgres_url(url)) for name, url in urls.items()}
+        return {name: _postgres_url(url) for name, url in urls.items()}
     except (ValueError, AttributeError, TypeError):
         raise ValueError('is not JSON such as {"one": "postgresql://..."}') from None
 

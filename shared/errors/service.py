@@ -43,6 +43,7 @@ class StoreUnavailableError(UnavailableError):
     """The store is not available right now; nothing was lost, try again with the same key."""
 
     code = "store_unavailable"
+    reason: str | None = None  # for whoever runs the service, and no caller
 
 
 class SchemaBehindError(UnavailableError):

@@ -142,7 +142,9 @@ def refused_key(function: str) -> StoreUnavailableError:
 def unavailable(function: str, reason: str) -> StoreUnavailableError:
     """Return the error of a store that gave no whole, sensible answer, and log why."""
     log.warning("store_unavailable", function=function, reason=reason)
-    return StoreUnavailableError()
+    error = StoreUnavailableError()
+    error.reason = reason
+    return error
 
 
 def _raised_by_us(code: str, message: str) -> AppError | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 from jwt.utils import base64url_decode
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 
 from ..errors import AppError, SchemaBehindError, UnauthorizedError
 from .connections import Connections
@@ -89,6 +90,8 @@ class Postgres:
                 await self._connections.close_idle()
             raise
         except BaseException:
+            if connection.info.transaction_status != TransactionStatus.IDLE:  # nobody answers
+                await self._connections.close_idle()
             await connection.close()  # what it would be given back with, nobody knows
             raise
         finally:

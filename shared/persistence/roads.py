@@ -51,7 +51,7 @@ class Road(Protocol):
 def create_road(settings: Settings, http: httpx.AsyncClient) -> Road:
     """Return the road that the settings name. Either library is imported only where it is used.
 
-    Raises ConfigurationError if the one to Postgres lacks its driver.
+    Raises ConfigurationError if the one to Postgres lacks its driver, or its URL is none.
     """
     if settings.supabase_db_url is None:
         from .data_api import DataApi
@@ -70,7 +70,7 @@ def create_roads(settings: Settings, http: httpx.AsyncClient) -> dict[str, Road]
 def create_postgres(url: SecretStr, settings: Settings) -> Road:
     """Return the road to the Postgres at this URL.
 
-    Raises ConfigurationError if its driver is missing.
+    Raises ConfigurationError if its driver is missing, or the URL is none.
     """
     try:
         from .postgres import Postgres

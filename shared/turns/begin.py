@@ -81,9 +81,7 @@ class TurnStarter:
         task = self._registry.start(self._begin_and_work(request))
         await asyncio.wait({task})  # which leaves the task alone where the caller is cancelled
         begun = task.result()
-        turn = begun.record.turn
-        is_other = turn.idempotency_key != request.idempotency_key
-        if begun.record.outcome == "in_progress" and is_other:
+        if begun.record.turn.idempotency_key != request.idempotency_key:
             raise turn_in_progress(begun.record)
         return begun
 

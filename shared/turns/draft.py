@@ -55,7 +55,6 @@ class _Placed:
 
     index: int
     offset: int
-    begun: int
     version: int
     given: Part
     pieces: list[tuple[int, int, str]] = field(default_factory=list)
@@ -79,7 +78,7 @@ class _Placed:
     def change_since(self, version: int) -> PartChange | PartPiece:
         """Return what a reader who has seen the draft at a version lacks of this part."""
         new = [piece for piece in self.pieces if piece[0] > version]
-        if self.begun <= version and new and new != self.pieces:
+        if new != self.pieces:
             return PartPiece(self.index, new[0][1], "".join(text for _, _, text in new))
         return PartChange(self.index, self.offset, self.part)
 
@@ -103,7 +102,7 @@ class Draft:
         if text:
             draft._append(text)
         for entry in entries:
-            placed = _Placed(entry.index, entry.offset, entry.version, entry.version, entry.part)
+            placed = _Placed(entry.index, entry.offset, entry.version, entry.part)
             draft._parts.append(placed)
             draft.version = max(draft.version, entry.version)
             if identity := identity_of(entry.part):
@@ -218,7 +217,7 @@ class Draft:
 
     def _put(self, part: Part, *, offset: int) -> _Placed:
         self.version += 1
-        placed = _Placed(len(self._parts), offset, self.version, self.version, part)
+        placed = _Placed(len(self._parts), offset, self.version, part)
         self._parts.append(placed)
         return placed
 
@@ -257,7 +256,7 @@ def _places(parts: Iterable[tuple[int, Part]]) -> Iterator[int]:
     before = 0
     is_behind_text = True
     for offset, part in parts:
-        yield before if is_text(part) and not is_behind_text else offset
+        yield offset if is_behind_text else before
         before, is_behind_text = offset, is_text(part)
 
 

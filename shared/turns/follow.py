@@ -125,7 +125,7 @@ async def follow_stored(
                 place = event.place
             version = max((entry.version for entry in record.draft_parts), default=0)
             if record.is_expired and (running := await on_expired(turn)) is not None:
-                async for event in follow_running(running, place=place):
+                async for event in follow_running(running):
                     yield event
                 return
             record = await _next_reading(turn, deadline)

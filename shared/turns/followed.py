@@ -29,7 +29,7 @@ class FollowedTurn:
         self._settling: TurnRecord | None = None
         self._failure: Exception | None = None
         self._read_again = asyncio.Event()
-        self._reading: asyncio.Task[None] | None = None
+        self._reading = asyncio.create_task(self._keep_reading())
 
     @property
     def has_failed(self) -> bool:
@@ -39,18 +39,17 @@ class FollowedTurn:
     def enter(self) -> None:
         """Read for one more."""
         self._readers += 1
-        self._reading = self._reading or asyncio.create_task(self._keep_reading())
 
     def leave(self) -> bool:
         """Read for one less; return whether that was the last one."""
         self._readers -= 1
-        if not self._readers and self._reading is not None:
+        if not self._readers:
             self._reading.cancel()
         return not self._readers
 
     async def next_reading(self) -> TurnRecord:
         """Wait for the next reading and return it; raise what kept the turn from being read."""
-        if self.record.reply is None:
+        if self.record.reply is None and self._failure is None:
             await self._read_again.wait()
         if self._failure is not None:
             raise self._failure
@@ -77,8 +76,6 @@ class FollowedTurn:
     def _notify(self) -> None:
         happened, self._read_again = self._read_again, asyncio.Event()
         happened.set()
-        if self._failure is not None:
-            self._read_again.set()  # nothing follows
 
     async def _news(self) -> TurnRecord:
         seen, turn = self.record, self.record.turn

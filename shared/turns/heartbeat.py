@@ -112,8 +112,9 @@ class Heartbeat:
 
     def _written_of(self, running: RunningTurn) -> _Written:
         written = self._written.get(running)
-        is_current = written is not None and written.attempt == running.attempt
-        return written if written is not None and is_current else _Written(running.attempt)
+        if written is not None and written.attempt == running.attempt:
+            return written
+        return _Written(running.attempt)
 
     def _extension_of(self, running: RunningTurn) -> TurnExtension:
         written = self._written_of(running)

@@ -20,7 +20,7 @@ from .follow import (
 )
 from .followed import FollowedTurn, FollowedTurns
 from .request import known_request
-from .response import stored_response, turn_in_progress, unstored_message
+from .response import stored_response, unstored_message
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -155,15 +155,13 @@ class TurnRunner:
 
     async def settled(self, running: RunningTurn) -> TurnRecord:
         """Wait for a turn of this process; raise ReplyNotStoredError where storing takes long."""
-        while running.reply is None and not running.settled.done():
+        while (reply := running.reply) is None and not running.settled.done():
             await running.change.wait()
         done, _ = await asyncio.wait({running.settled}, timeout=self._settings.store_timeout)
-        if done:
+        if done or reply is None:
             return running.settled.result()
-        if running.reply is None:
-            raise turn_in_progress(running.record)
         raise ReplyNotStoredError(
-            reply=unstored_message(running.reply).model_dump(mode="json"),
+            reply=unstored_message(reply).model_dump(mode="json"),
             details={
                 "turnId": str(running.id),
                 "conversationId": str(running.record.conversation.id),

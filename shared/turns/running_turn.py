@@ -130,7 +130,6 @@ class RunningTurn:
     def adopt(self, record: TurnRecord) -> None:
         """Go on as a later attempt, whose draft the store has emptied."""
         self.record = record
-        self._notify()
 
     def show(self, status: Status) -> None:
         """Say what the turn does from here on."""

@@ -164,13 +164,13 @@ class TurnWorker:
 async def _result_or_stop(run: EngineRun, running: RunningTurn) -> EngineResult:
     """Return the run's result, or what there is of it once it is to stop.
 
-    Raises TurnLostError if the turn is another worker's before there is a result.
+    Raises TurnLostError if the turn is another worker's by then.
     """
     writing = asyncio.create_task(run.result(on_event=lambda event: _write(running, event)))
     either: set[asyncio.Future[Any]] = {writing, running.called_off}
     try:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if running.lost.is_set() and not writing.done():
+        if running.lost.is_set():
             raise TurnLostError
         return writing.result() if writing.done() else run.stopped()
     finally:

@@ -240,44 +240,36 @@ create trigger conversations_storable
 
 alter table public.conversations enable always trigger conversations_storable;
 
--- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
-create function private.note_restore()
+-- Restoring is no activity: the place in the list stays, but retention counts idle days from then. And
+-- nothing was archived in the future, nor at a moment that no calendar has: an export could not say
+-- when it was, nor an import take it. Such a moment becomes that of the change.
+create function private.note_archiving()
 returns trigger
 language plpgsql security invoker set search_path = ''
 as $$
 begin
-    new.restored_at := now();
+    if new.archived_at is null then
+        new.restored_at := now();
+    else
+        new.archived_at := now();
+    end if;
     return new;
 end;
 $$;
 
-comment on function private.note_restore is 'Writes down when a conversation came back from the archive, whoever restored it.';
+comment on function private.note_archiving is 'Writes down when a conversation came back from the archive, whoever restored it; or puts now in the place of a moment in the future, or of one that is none.';
 
 create trigger conversations_note_restore
     before update of archived_at on public.conversations
     for each row
     when (old.archived_at is not null and new.archived_at is null)
-    execute function private.note_restore();
-
--- Nothing was archived in the future, nor at a moment that no calendar has: an export could not say
--- when it was, nor an import take it. Such a moment becomes that of the change.
-create function private.bound_archived_at()
-returns trigger
-language plpgsql security invoker set search_path = ''
-as $$
-begin
-    new.archived_at := now();
-    return new;
-end;
-$$;
-
-comment on function private.bound_archived_at is 'Puts now in the place of a moment in the future, or of one that is none.';
+    execute function private.note_archiving();
 
 create trigger conversations_bound_archived_at
     before insert or update of archived_at on public.conversations
     for each row
     when (new.archived_at > now() or new.archived_at < '0001-01-01 00:00:00+00')
-    execute function private.bound_archived_at();
+    execute function private.note_archiving();
 
 -- The parts of a message, in the shapes of the AI SDK's UI messages: text, reasoning, tool calls, files,
 -- sources, data. A message without parts is its content alone. Of a draft, where most is text and grows
@@ -750,8 +742,8 @@ begin
     -- What was written last may be on another branch than the one that is active.
     new.branch := v_active_branch;
     if v_active_branch <> v_last_branch then
-        new.branch := private.continue_branch(
-            new.user_id, new.conversation_id, v_active_branch, new.seq
+        new.branch := private.begin_branch(
+            new.user_id, new.conversation_id, v_active_branch, null, new.seq
         );
     end if;
 
@@ -822,19 +814,26 @@ comment on column public.branches.fork_seq is 'The last seq that it has in commo
 comment on column public.branches.first_seq is 'Its first message''s seq, or where that will be; it ends before the next branch''s.';
 
 -- Runs as its owner, as whatever sends live events does.
-create function private.broadcast_branch(conversation_id uuid, branch integer)
+create function private.activate_branch(user_id uuid, conversation_id uuid, branch integer)
 returns void
-language sql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = ''
 as $$
-    select realtime.send(
+#variable_conflict use_column
+begin
+    update private.conversations as c
+    set active_branch = activate_branch.branch
+    where c.user_id = activate_branch.user_id and c.id = activate_branch.conversation_id;
+
+    perform realtime.send(
         jsonb_build_object('activeBranch', branch),
         'branch',
         'conversation:' || conversation_id,
         true
     );
+end;
 $$;
 
-comment on function private.broadcast_branch is 'Says to a conversation''s topic which branch is active, as part of this transaction.';
+comment on function private.activate_branch is 'Makes a branch the active one, and says so to the conversation''s topic as part of this transaction.';
 
 -- What begins at a branch's first message begins where that branch does, and is its sibling.
 create function private.begin_branch(
@@ -852,22 +851,32 @@ declare
     v_parent integer := begin_branch.parent;
     v_fork_seq bigint := begin_branch.fork_seq;
     v_branch integer;
-    v_above public.branches;
+    v_above record;
 begin
-    loop
-        select b.* into v_above
+    if v_fork_seq is null then
+        select b.first_seq - 1 into v_fork_seq
         from public.branches as b
         where b.user_id = begin_branch.user_id
           and b.conversation_id = begin_branch.conversation_id
-          and b.branch = v_parent;
+          and b.branch = begin_branch.parent + 1;
+    end if;
 
-        exit when not found or v_fork_seq >= v_above.first_seq;
+    loop
+        select b.parent, b.fork_seq into v_above
+        from public.branches as b
+        where b.user_id = begin_branch.user_id
+          and b.conversation_id = begin_branch.conversation_id
+          and b.branch = v_parent
+          and b.first_seq > v_fork_seq;
+
+        exit when not found;
         v_parent := v_above.parent;
         v_fork_seq := v_above.fork_seq;
     end loop;
 
     update private.conversations as c
-    set last_branch = c.last_branch + 1
+    set last_branch = c.last_branch + 1,
+        active_branch = c.last_branch + 1
     where c.user_id = begin_branch.user_id and c.id = begin_branch.conversation_id
     returning c.last_branch into v_branch;
 
@@ -878,37 +887,7 @@ begin
 end;
 $$;
 
-comment on function private.begin_branch is 'Begins a branch at a place, and returns its number. The caller holds the conversation''s lock.';
-
-create function private.continue_branch(
-    user_id uuid,
-    conversation_id uuid,
-    branch integer,
-    first_seq bigint
-)
-returns integer
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_branch integer;
-begin
-    v_branch := private.begin_branch(
-        continue_branch.user_id, continue_branch.conversation_id, continue_branch.branch,
-        private.end_of_branch(
-            continue_branch.user_id, continue_branch.conversation_id, continue_branch.branch
-        ),
-        continue_branch.first_seq
-    );
-
-    update private.conversations as c
-    set active_branch = v_branch
-    where c.user_id = continue_branch.user_id and c.id = continue_branch.conversation_id;
-    return v_branch;
-end;
-$$;
-
-comment on function private.continue_branch is 'Goes on at the end of a branch that was not the last to be written to: begins one there, makes it active, and returns its number.';
+comment on function private.begin_branch is 'Begins a branch at a place, or with none at the end of its parent, which others have followed; makes it active, and returns its number. The caller holds the conversation''s lock.';
 
 -- Imported rows that were a system's are stored as a user's: nobody may speak in their place.
 create function private.find_forked(user_id uuid, conversation_id uuid, message_id uuid)
@@ -956,6 +935,7 @@ as $$
 #variable_conflict use_column
 declare
     v_message public.messages := private.find_forked(user_id, conversation.id, message_id);
+    v_turn public.turns;
     v_answered uuid;
     v_path int8multirange;
 begin
@@ -963,15 +943,13 @@ begin
         return v_message;
     end if;
 
-    select coalesce(t.answers, r.id) into v_answered
+    select t.* into v_turn
     from public.turns as t
-    left join public.messages as r
-        on r.user_id = t.user_id and r.turn_id = t.id
-        and r.role = 'user'
     where t.user_id = find_answered.user_id and t.id = v_message.turn_id;
 
+    v_answered := (private.message_of_turn(user_id, v_turn)).id;
     if v_answered is null then
-        v_path := private.path_before(user_id, conversation, v_message.seq);
+        v_path := private.path_to(user_id, conversation, before => v_message.seq);
 
         select m.id into v_answered
         from public.messages as m
@@ -1011,7 +989,6 @@ declare
         user_id, conversation.id, coalesce(edits, regenerates)
     );
     v_fork_seq bigint := v_beside.seq - 1;
-    v_before constant integer := conversation.active_branch;
 begin
     if edits is not null and v_beside.role <> 'user' then
         raise exception 'This message can''t be edited or regenerated.'
@@ -1026,14 +1003,9 @@ begin
             user_id, conversation.id, v_beside.branch, v_fork_seq, conversation.last_seq + 1
         );
     end if;
-    conversation.active_branch := conversation.last_branch;
-
-    if conversation.active_branch <> v_before then
-        update private.conversations as c
-        set active_branch = conversation.active_branch
-        where c.user_id = fork_conversation.user_id and c.id = conversation.id;
-
-        perform private.broadcast_branch(conversation.id, conversation.active_branch);
+    if conversation.last_branch <> conversation.active_branch then
+        conversation.active_branch := conversation.last_branch;
+        perform private.activate_branch(user_id, conversation.id, conversation.active_branch);
     end if;
     return conversation;
 end;
@@ -1052,7 +1024,6 @@ as $$
 declare
     v_here private.conversations;
     v_branch integer;
-    v_turn public.turns;
 begin
     perform private.require_self(user_id);
 
@@ -1073,23 +1044,18 @@ begin
         return;
     end if;
 
-    select t.* into v_turn
-    from public.turns as t
-    where t.user_id = choose_branch.user_id and t.conversation_id = choose_branch.conversation_id
-      and t.status = 'running';
-
-    if found and v_turn.lease_expires_at > clock_timestamp() then
+    perform public.settle_expired_turn(user_id, conversation_id);
+    if exists (
+        select 1
+        from public.turns as t
+        where t.user_id = choose_branch.user_id
+          and t.conversation_id = choose_branch.conversation_id
+          and t.status = 'running'
+    ) then
         raise exception 'A turn is still running in this conversation.'
             using errcode = 'PT409', detail = 'turn_in_progress';
-    elsif found then
-        perform private.interrupt_turn(user_id, v_turn.id);
     end if;
-
-    update private.conversations as c
-    set active_branch = v_branch
-    where c.user_id = choose_branch.user_id and c.id = choose_branch.conversation_id;
-
-    perform private.broadcast_branch(conversation_id, v_branch);
+    perform private.activate_branch(user_id, conversation_id, v_branch);
 end;
 $$;
 
@@ -1099,32 +1065,6 @@ comment on function private.choose_branch is 'Makes the path through a branch th
 -- A path is the messages from a conversation's first to the last of a branch: a set of seq, which is
 -- a few ranges, since a branch is one and what it has in common with its parent are others. Seq has no
 -- gaps, so a page of a path, its length and what comes before a place are found by counting.
-
-create function private.end_of_branch(user_id uuid, conversation_id uuid, branch integer)
-returns bigint
-language plpgsql stable security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-begin
-    return coalesce(
-        (
-            select b.first_seq - 1
-            from public.branches as b
-            where b.user_id = end_of_branch.user_id
-              and b.conversation_id = end_of_branch.conversation_id
-              and b.branch = end_of_branch.branch + 1
-        ),
-        (
-            select c.last_seq
-            from private.conversations as c
-            where c.user_id = end_of_branch.user_id and c.id = end_of_branch.conversation_id
-        )
-    );
-end;
-$$;
-
-grant execute on function private.end_of_branch to authenticated, service_role;
-comment on function private.end_of_branch is 'The seq with which a branch ends.';
 
 -- All that is known of a conversation's tree, in one look: b[n] is branch n.
 create function private.branches_of(user_id uuid, conversation private.conversations)
@@ -1173,25 +1113,8 @@ comment on function private.path_along is 'The seqs of the path that ends with o
 create function private.path_to(
     user_id uuid,
     conversation private.conversations,
-    branch integer
-)
-returns int8multirange
-language plpgsql stable security invoker set search_path = ''
-as $$
-begin
-    return private.path_along(
-        private.branches_of(user_id, conversation), branch, conversation.last_seq
-    );
-end;
-$$;
-
-grant execute on function private.path_to to authenticated, service_role;
-comment on function private.path_to is 'The seqs of the path that ends with a branch.';
-
-create function private.path_before(
-    user_id uuid,
-    conversation private.conversations,
-    seq bigint
+    branch integer default null,
+    before bigint default null
 )
 returns int8multirange
 language plpgsql stable security invoker set search_path = ''
@@ -1201,21 +1124,21 @@ declare
     v_branch integer;
 begin
     if conversation.last_branch = 0 then
-        return int8multirange(int8range(1, seq));
+        return int8multirange(int8range(1, coalesce(before, conversation.last_seq + 1)));
     end if;
 
     v_branches := private.branches_of(user_id, conversation);
-    v_branch := cardinality(v_branches);
-    while v_branch > 0 and v_branches[v_branch].first_seq > seq loop
+    v_branch := coalesce(branch, cardinality(v_branches));
+    while v_branch > 0 and v_branches[v_branch].first_seq > before loop
         v_branch := v_branch - 1;
     end loop;
     return private.path_along(v_branches, v_branch, conversation.last_seq)
-        * int8multirange(int8range(null, seq));
+        * int8multirange(int8range(null, before));
 end;
 $$;
 
-grant execute on function private.path_before to authenticated, service_role;
-comment on function private.path_before is 'The seqs of the path to a message, without its own.';
+grant execute on function private.path_to to authenticated, service_role;
+comment on function private.path_to is 'The seqs of the path that ends with a branch, or of that to a message, before its own.';
 
 -- Numbers grow with time: the path that was written to last ends with the highest.
 create function private.path_end(
@@ -1252,23 +1175,29 @@ grant execute on function private.path_end to authenticated, service_role;
 comment on function private.path_end is 'With which of a conversation''s branches the path ends that was written to last, of those through a message of a branch, or through all of it. Raises PT404.';
 
 -- Mostly all of them are in one range.
-create function private.newest_of(path int8multirange, most bigint)
+create function private.part_of(path int8multirange, most bigint)
 returns int8multirange
 language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
-    v_newest constant int8range := int8range(
-        greatest(lower(path), upper(path) - greatest(most, 0)), upper(path)
-    );
+    v_part constant int8range := case
+        when isempty(path) then 'empty'
+        when most < 0 then int8range(greatest(lower(path), upper(path) + most), upper(path))
+        else int8range(lower(path), least(upper(path), lower(path) + most))
+    end;
 begin
-    if v_newest <@ path then
-        return int8multirange(v_newest);
+    if v_part <@ path then
+        return int8multirange(v_part);
     end if;
     return (
-        select coalesce(range_agg(int8range(greatest(lower(r), upper(r) - room), upper(r))), '{}')
+        select coalesce(range_agg(case
+            when most < 0 then int8range(greatest(lower(r), upper(r) - room), upper(r))
+            else int8range(lower(r), least(upper(r), lower(r) + room))
+        end), '{}')
         from (
-            select r, most - coalesce(sum(upper(r) - lower(r)) over (
-                order by r desc rows between unbounded preceding and 1 preceding
+            select r, abs(most) - coalesce(sum(upper(r) - lower(r)) over (
+                order by lower(r) * sign(most)
+                rows between unbounded preceding and 1 preceding
             ), 0)::bigint as room
             from unnest(path) as r
         ) as ranges
@@ -1277,42 +1206,16 @@ begin
 end;
 $$;
 
-grant execute on function private.newest_of to authenticated, service_role;
-comment on function private.newest_of is 'So many seqs of a path, from its end back.';
-
-create function private.oldest_of(path int8multirange, most bigint)
-returns int8multirange
-language plpgsql immutable security invoker set search_path = ''
-as $$
-declare
-    v_oldest constant int8range := int8range(
-        lower(path), least(upper(path), lower(path) + greatest(most, 0))
-    );
-begin
-    if v_oldest <@ path then
-        return int8multirange(v_oldest);
-    end if;
-    return (
-        select coalesce(range_agg(int8range(lower(r), least(upper(r), lower(r) + room))), '{}')
-        from (
-            select r, most - coalesce(sum(upper(r) - lower(r)) over (
-                order by r rows between unbounded preceding and 1 preceding
-            ), 0)::bigint as room
-            from unnest(path) as r
-        ) as ranges
-        where room > 0
-    );
-end;
-$$;
-
-grant execute on function private.oldest_of to authenticated, service_role;
-comment on function private.oldest_of is 'So many seqs of a path, from its start on.';
+grant execute on function private.part_of to authenticated, service_role;
+comment on function private.part_of is 'So many seqs of a path, from its start on; with a number below 0, from its end back.';
 
 create function private.length_of(path int8multirange)
 returns bigint
-language sql immutable security invoker set search_path = ''
+language plpgsql immutable security invoker set search_path = ''
 as $$
-    select coalesce(sum(upper(r) - lower(r)), 0)::bigint from unnest(path) as r;
+begin
+    return (select coalesce(sum(upper(r) - lower(r)), 0) from unnest(path) as r);
+end;
 $$;
 
 grant execute on function private.length_of to authenticated, service_role;
@@ -1348,74 +1251,63 @@ begin
 
     for v_branch in reverse cardinality(branches)..1 loop
         v_parent := branches[v_branch].parent;
-        v_ends[v_parent] := greatest(v_ends[v_parent], v_ends[v_branch], v_branch);
+        v_ends[v_branch] := greatest(v_ends[v_branch], v_branch);
+        v_ends[v_parent] := greatest(v_ends[v_parent], v_ends[v_branch]);
     end loop;
 
     return (
         with children as (
-            select b.parent, b.fork_seq, b.first_seq,
-                   greatest(v_ends[b.branch], b.branch) as ends_with,
-                   b.first_seq <= coalesce(
-                       find_siblings.branches[b.branch + 1].first_seq - 1, find_siblings.last_seq
-                   ) as is_written,
-                   max(greatest(v_ends[b.branch], b.branch)) over (
-                       partition by b.parent
-                       order by b.fork_seq desc
-                       groups between unbounded preceding and 1 preceding
-                   ) as later_ends_with
+            select b.*, v_ends[b.branch] as ends_with
             from unnest(find_siblings.branches) as b
             where b.parent = any (v_parents)
         ),
         following as (
-            select c.parent, c.fork_seq, c.first_seq as seq, c.ends_with
+            select c.parent, c.fork_seq, c.first_seq as seq, c.branch as written_on, c.ends_with
             from children as c
-            where c.is_written
             union all
-            select distinct c.parent, c.fork_seq, c.fork_seq + 1, greatest(c.parent, c.later_ends_with)
-            from children as c
-            where c.fork_seq < coalesce(
-                find_siblings.branches[c.parent + 1].first_seq - 1, find_siblings.last_seq
-            )
+            select c.parent, c.fork_seq, c.fork_seq + 1, c.parent, greatest(c.parent, (
+                select max(later.ends_with)
+                from children as later
+                where later.parent = c.parent and later.fork_seq > c.fork_seq
+            ))
+            from (
+                select distinct parent, fork_seq
+                from children
+                where fork_seq + 1 <@ find_siblings.page or first_seq <@ find_siblings.page
+            ) as c
         ),
         placed as (
             select f.*,
                    row_number() over (partition by f.parent, f.fork_seq order by f.seq) as position,
                    count(*) over (partition by f.parent, f.fork_seq) as siblings
             from following as f
-        ),
-        named as (
-            select p.*, m.id
+            where f.seq < coalesce(
+                find_siblings.branches[f.written_on + 1].first_seq, find_siblings.last_seq + 1
+            )
+        )
+        select coalesce(jsonb_object_agg(s.id, s.described), '{}')
+        from (
+            select (array_agg(m.id) filter (where o.seq = p.seq))[1] as id,
+                   jsonb_build_object('position', p.position, 'count', p.siblings, 'messages', jsonb_agg(
+                       jsonb_build_object('id', m.id, 'branch', o.ends_with) order by o.position
+                   )) as described
             from placed as p
+            join placed as o
+                on (o.parent, o.fork_seq) = (p.parent, p.fork_seq)
+                and abs(o.position - p.position) <= c_around
             cross join lateral (
                 select id
                 from public.messages
                 where messages.user_id = find_siblings.user_id
                   and messages.conversation_id = find_siblings.conversation_id
-                  and messages.seq = p.seq
+                  and messages.seq = o.seq
                 offset 0
             ) as m
-            where p.siblings > 1
-              and exists (
-                  select 1
-                  from placed as o
-                  where (o.parent, o.fork_seq) = (p.parent, p.fork_seq)
-                    and o.seq <@ find_siblings.page
-                    and abs(o.position - p.position) <= c_around
-              )
-        )
-        select coalesce(jsonb_object_agg(
-            n.id,
-            jsonb_build_object('position', n.position, 'count', n.siblings, 'messages', (
-                select jsonb_agg(
-                    jsonb_build_object('id', o.id, 'branch', o.ends_with) order by o.position
-                )
-                from named as o
-                where (o.parent, o.fork_seq) = (n.parent, n.fork_seq)
-                  and abs(o.position - n.position) <= c_around
-            ))
-        ), '{}')
-        from named as n
-        where n.seq <@ find_siblings.page
+            where p.seq <@ find_siblings.page
+              and p.siblings > 1
+            group by p.parent, p.fork_seq, p.seq, p.position, p.siblings
+        ) as s
+        where s.id is not null
     );
 end;
 $$;
@@ -1941,7 +1833,7 @@ begin
     v_rest := v_path;
     <<back>>
     while not isempty(v_rest) loop
-        v_part := private.newest_of(v_rest, 100);
+        v_part := private.part_of(v_rest, -100);
         v_rest := v_rest - v_part;
         for v_row in
             select m.seq, octet_length(m.content) as bytes
@@ -1971,7 +1863,7 @@ begin
     v_rest := v_path;
     <<onwards>>
     while not isempty(v_rest) loop
-        v_part := private.oldest_of(v_rest, 100);
+        v_part := private.part_of(v_rest, 100);
         v_rest := v_rest - v_part;
         for v_row in
             select m.seq, octet_length(m.content) as bytes
@@ -2355,7 +2247,6 @@ as $$
 #variable_conflict use_column
 declare
     v_conversation private.conversations;
-    v_path int8multirange;
 begin
     perform private.require_self(user_id);
 
@@ -2368,12 +2259,14 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
-    v_path := case
-        when before is null
-            then private.path_to(user_id, v_conversation, v_conversation.active_branch)
-        else private.path_before(user_id, v_conversation, before)
-    end;
-    return to_json(private.read_history(user_id, conversation_id, history_tokens, v_path));
+    return to_json(private.read_history(
+        user_id, conversation_id, history_tokens,
+        private.path_to(
+            user_id, v_conversation,
+            branch => case when before is null then v_conversation.active_branch end,
+            before => before
+        )
+    ));
 end;
 $$;
 
@@ -2439,7 +2332,7 @@ comment on function private.message_of_turn is 'The message that a turn answers:
 create function private.describe_turn(
     user_id uuid,
     turn_id uuid,
-    outcome text,
+    outcome text default null,
     history_tokens integer default null
 )
 returns json
@@ -2468,6 +2361,9 @@ begin
 
     v_request := private.message_of_turn(user_id, v_turn);
 
+    outcome := coalesce(
+        outcome, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
+    );
     if v_turn.status <> 'running' then
         select to_jsonb(m) into v_reply
         from public.messages as m
@@ -2483,7 +2379,7 @@ begin
 
     v_history := private.read_history(
         user_id, v_conversation.id, history_tokens,
-        private.path_before(user_id, v_conversation, v_request.seq)
+        private.path_to(user_id, v_conversation, before => v_request.seq)
     );
     return private.describe_rows(
         outcome, v_turn, v_conversation, to_jsonb(v_request), v_reply, v_history.history,
@@ -2493,7 +2389,7 @@ end;
 $$;
 
 grant execute on function private.describe_turn to authenticated, service_role;
-comment on function private.describe_turn is 'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it. Raises PT404.';
+comment on function private.describe_turn is 'A turn with its conversation and its messages, and an outcome: without one, whether it runs or was settled; with history_tokens also what load_history gives of what came before it. Raises PT404.';
 
 -- The second of the two atomic steps around the AI's work: the reply is committed and the turn is
 -- settled, in one round trip.
@@ -2534,8 +2430,8 @@ begin
 
     -- What was written last may be on another branch than the one that is active.
     if v_branch <> conversation.last_branch then
-        v_branch := private.continue_branch(
-            user_id, conversation.id, v_branch, conversation.last_seq
+        v_branch := private.begin_branch(
+            user_id, conversation.id, v_branch, null, conversation.last_seq
         );
         conversation.active_branch := v_branch;
         conversation.last_branch := v_branch;
@@ -3044,7 +2940,9 @@ begin
     );
     v_history := private.read_history(
         user_id, v_conversation.id, history_tokens,
-        private.path_before(user_id, v_stored.conversation, (v_stored.conversation).last_seq),
+        private.path_to(
+            user_id, v_stored.conversation, before => (v_stored.conversation).last_seq
+        ),
         known_from, known_id
     );
     return private.describe_rows(
@@ -3160,12 +3058,9 @@ begin
 
     update public.turns as t
     set replays = t.replays + 1
-    where t.user_id = resume_turn.user_id and t.id = v_turn.id
-    returning t.* into v_turn;
+    where t.user_id = resume_turn.user_id and t.id = v_turn.id;
 
-    return private.describe_turn(
-        user_id, v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
-    );
+    return private.describe_turn(user_id, v_turn.id);
 end;
 $$;
 
@@ -3306,9 +3201,7 @@ begin
         raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
     end if;
 
-    return private.describe_turn(
-        user_id, turn_id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
-    )::jsonb || jsonb_build_object(
+    return private.describe_turn(user_id, turn_id)::jsonb || jsonb_build_object(
         'draft', v_turn.draft,
         'draft_parts', v_turn.draft_parts,
         'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now()
@@ -3342,9 +3235,6 @@ begin
     order by wanted.place
     limit 1;
 
-    if not found then
-        raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
-    end if;
     return public.load_turn(user_id, v_turn_id);
 end;
 $$;
@@ -3376,24 +3266,22 @@ begin
         raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
     end if;
 
+    if v_turn.attempt <> follow_turn.attempt then
+        draft_offset := 0;
+        parts_version := 0;
+    end if;
     return jsonb_build_object(
         'status', v_turn.status,
         'attempt', v_turn.attempt,
         'lease_expires_at', v_turn.lease_expires_at,
         'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now(),
-        'draft_tail', case v_turn.attempt
-            when follow_turn.attempt then substr(v_turn.draft, greatest(draft_offset, 0) + 1)
-            else v_turn.draft
-        end,
+        'draft_tail', substr(v_turn.draft, greatest(draft_offset, 0) + 1),
         'draft_parts', case v_turn.draft_parts
             when '[]' then '[]'
             else jsonb_path_query_array(
                 v_turn.draft_parts,
                 '$[*] ? (@.version > $seen)',
-                jsonb_build_object('seen', case v_turn.attempt
-                    when follow_turn.attempt then follow_turn.parts_version
-                    else 0
-                end)
+                jsonb_build_object('seen', parts_version)
             )
         end
     );
@@ -3411,7 +3299,12 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
+<<<<<<< HEAD
+    v_now constant timestamptz := clock_timestamp();
     v_turn public.turns;
+=======
+    v_conversation_id uuid;
+>>>>>>> main
 begin
     perform 1
     from private.conversations as c
@@ -3425,23 +3318,18 @@ begin
 
     update public.turns as t
     set cancel_requested_at = case
-        when t.status = 'running' then coalesce(t.cancel_requested_at, clock_timestamp())
+        when t.status = 'running' then coalesce(t.cancel_requested_at, v_now)
         else t.cancel_requested_at
     end
     where t.user_id = cancel_turn.user_id and t.id = cancel_turn.turn_id
-    returning t.* into v_turn;
+    returning t.conversation_id into v_conversation_id;
 
     if not found then
         raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
     end if;
 
-    if v_turn.status = 'running' and v_turn.lease_expires_at <= clock_timestamp() then
-        perform private.interrupt_turn(user_id, turn_id);
-        return private.describe_turn(user_id, turn_id, 'replayed');
-    end if;
-    return private.describe_turn(
-        user_id, turn_id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
-    );
+    perform public.settle_expired_turn(user_id, v_conversation_id);
+    return private.describe_turn(user_id, turn_id);
 end;
 $$;
 
@@ -3459,21 +3347,14 @@ declare
     v_turn_id uuid;
 begin
     -- Whoever holds the conversation is writing to it: then there is nothing to clean up yet.
-    perform 1
-    from private.conversations as c
-    where c.user_id = settle_expired_turn.user_id and c.id = settle_expired_turn.conversation_id
-    for update skip locked;
-
-    if not found then
-        return jsonb_build_object('settled', 0);
-    end if;
-
     select t.id into v_turn_id
-    from public.turns as t
-    where t.user_id = settle_expired_turn.user_id
-      and t.conversation_id = settle_expired_turn.conversation_id
+    from private.conversations as c
+    join public.turns as t
+        on t.user_id = c.user_id and t.conversation_id = c.id
+    where c.user_id = settle_expired_turn.user_id and c.id = settle_expired_turn.conversation_id
       and t.status = 'running'
-      and t.lease_expires_at <= clock_timestamp();
+      and t.lease_expires_at <= clock_timestamp()
+    for update skip locked;
 
     if not found then
         return jsonb_build_object('settled', 0);
@@ -3621,7 +3502,6 @@ begin
         )
         select jsonb_build_object(
             'conversations', coalesce(jsonb_agg(to_jsonb(k.conversation) order by k.number), '[]'),
-            'has_more', (select count(*) from page) > count(*),
             'next', case when (select count(*) from page) > count(*) then (
                 select jsonb_build_object(
                     'before_updated_at', (last.conversation).updated_at,
@@ -3654,6 +3534,7 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
+    v_now constant timestamptz := now();
     v_conversation jsonb;
 begin
     perform private.require_self(update_conversation.user_id);
@@ -3666,7 +3547,7 @@ begin
     set title = coalesce(update_conversation.title, c.title),
         archived_at = case
             when update_conversation.archived is null then c.archived_at
-            when update_conversation.archived then coalesce(c.archived_at, now())
+            when update_conversation.archived then coalesce(c.archived_at, v_now)
         end
     where c.user_id = update_conversation.user_id and c.id = update_conversation.conversation_id
     returning to_jsonb(c) into v_conversation;
@@ -3718,8 +3599,8 @@ declare
     v_newest bigint;
     v_around bigint;
     v_around_branch integer;
-    v_older int8multirange;
     v_newer int8multirange;
+    v_place bigint;
     v_count bigint;
     v_nearest bigint;
 begin
@@ -3795,34 +3676,30 @@ begin
         end if;
     end if;
 
-    -- Seq has no gaps, so a page is a few ranges of it: mostly one.
+    if not v_around <@ v_path then
+        raise exception 'Message not found.'
+            using errcode = 'PT404', detail = 'message_not_found';
+    end if;
+
+    -- Seq has no gaps, so a page is a few ranges of it, mostly one: of what is on either side of a place.
     v_before := least(
         greatest(coalesce(before, v_conversation.last_seq + 1), 1), v_conversation.last_seq + 1
     );
-    if around is not null then
-        if not v_around <@ v_path then
-            raise exception 'Message not found.'
-                using errcode = 'PT404', detail = 'message_not_found';
-        end if;
-        v_older := v_path * int8multirange(int8range(null, v_around));
-        v_newer := v_path * int8multirange(int8range(v_around, null));
-        v_count := least(
-            private.length_of(v_older),
-            greatest(v_limit / 2, v_limit - private.length_of(v_newer))
-        );
-        v_page := private.newest_of(v_older, v_count)
-            + private.oldest_of(v_newer, v_limit - v_count);
-        v_nearest := v_around;
-    elsif after is not null then
-        v_after := least(greatest(after, 0), v_conversation.last_seq);
-        v_page := private.oldest_of(
-            v_path * int8multirange(int8range(v_after + 1, greatest(v_before, v_after + 1))), v_limit
-        );
-        v_nearest := lower(v_page);
-    else
-        v_page := private.newest_of(v_path * int8multirange(int8range(1, v_before)), v_limit);
-        v_nearest := upper(v_page) - 1;
+    v_after := case when after is not null then least(greatest(after, 0), v_conversation.last_seq) end;
+    v_place := coalesce(v_around, v_after + 1, v_before);
+    v_newer := v_path * int8multirange(int8range(v_place, greatest(v_before, v_place)));
+    v_count := case
+        when after is not null then 0
+        when around is null then v_limit
+        else greatest(v_limit / 2, v_limit - private.length_of(v_newer))
+    end;
+    v_page := private.part_of(v_path * int8multirange(int8range(null, v_place)), -v_count);
+    if not isempty(v_newer) then
+        v_page := v_page + private.part_of(v_newer, v_limit - private.length_of(v_page));
     end if;
+    v_nearest := coalesce(
+        v_around, case when after is null then upper(v_page) - 1 else lower(v_page) end
+    );
 
     -- A page has a size in bytes too: of long messages it holds those that are nearest to where it
     -- was asked for, and always that one, for which there is room in each page. All counts as it is
@@ -4058,28 +3935,6 @@ $$;
 
 comment on function search.long_words is 'The words that can have a part of three letters or more and begin a message, for the trigram index.';
 
--- A message has one row for each stretch of it that a tsvector surely holds, so that the index
--- never refuses a message. Positions in a tsvector end at 16,383, hence the shorter stretches where
--- each letter is a word. In the worst case, 64,000 different letters of four bytes or 16,000
--- different pairs of them, a tsvector takes half of the megabyte that it may have. A stretch reaches
--- into the next one, so that no word and no short phrase is cut in two.
-create function search.split_text(source text)
-returns table (starts_at integer, stretch text)
-language sql immutable security invoker set search_path = ''
-as $$
-    select n * size + 1, substr(source, n * size + 1, size + 256)
-    from (
-        select case
-            when octet_length(source) > char_length(source)
-                and source ~ ('[' || search.unspaced_letters() || ']') then 16000
-            else 64000
-        end
-    ) as stretches (size)
-    cross join lateral generate_series(0, greatest(char_length(source) - 257, 0) / size) as n;
-$$;
-
-comment on function search.split_text is 'A text in stretches of bounded size, each with the character that it starts at.';
-
 create function search.searched_text(content text, generated_code text)
 returns text
 language sql immutable security invoker set search_path = ''
@@ -4090,6 +3945,12 @@ $$;
 grant execute on function search.searched_text to authenticated;
 comment on function search.searched_text is 'What is searched of a message: its text, then its code.';
 
+-- A message has one row for each stretch of it that a tsvector surely holds, so that the index
+-- never refuses a message. Positions in a tsvector end at 16,383, hence the shorter stretches where
+-- each letter is a word. In the worst case, 64,000 different letters of four bytes or 16,000
+-- different pairs of them, a tsvector takes half of the megabyte that it may have. A stretch reaches
+-- into the next one, so that no word and no short phrase is cut in two.
+--
 -- Of a very long message the first megabyte is found, and its end: of eight megabytes of words the index
 -- took longer than a call to the store may.
 create function search.read_words(content text, generated_code text)
@@ -4103,17 +3964,23 @@ declare
     v_text constant text := search.searched_text(content, generated_code);
     v_length constant integer := char_length(v_text);
     v_longest constant integer := c_bytes * v_length / greatest(octet_length(v_text), 1);
+    v_start constant text := left(v_text, v_longest);
+    v_size constant integer := case
+        when octet_length(v_start) > char_length(v_start)
+            and v_start ~ ('[' || search.unspaced_letters() || ']') then 16000
+        else 64000
+    end;
 begin
     return query
     select s.starts_at, to_tsvector('pg_catalog.simple', search.split_words(s.stretch))
     from (
-        select t.starts_at, t.stretch
-        from search.split_text(left(v_text, v_longest)) as t
+        select n * v_size + 1, substr(v_start, n * v_size + 1, v_size + 256)
+        from generate_series(0, greatest(char_length(v_start) - 257, 0) / v_size) as n
         union all
         select rest.starts_at, substr(v_text, rest.starts_at)
         from (select greatest(v_longest, v_length - c_end) + 1) as rest (starts_at)
         where v_length > v_longest
-    ) as s;
+    ) as s (starts_at, stretch);
 end;
 $$;
 
@@ -4262,7 +4129,6 @@ declare
     v_bytes bigint := 0;
     v_ids uuid[] := '{}';
     v_seqs bigint[] := '{}';
-    v_free uuid[];
 begin
     for v_watermark in
         select w.conversation_id, w.indexed_seq
@@ -4288,32 +4154,22 @@ begin
         v_seqs := v_seqs || v_step.indexed_seq;
     end loop;
 
-    -- Last, because a writer may wait for these rows. A conversation that nobody writes to has all its
-    -- messages in the next statement's sight: only then may its watermark go.
-    v_free := array(
-        select locked.id
-        from unnest(v_ids) as step (id)
+    -- Last, because a writer may wait for these rows. A watermark may go only while nobody writes to its
+    -- conversation, whose row, once it is held, has the place of its newest message.
+    delete from search.watermarks as w
+    using (
+        select step.conversation_id
+        from unnest(v_ids, v_seqs) as step (conversation_id, indexed_seq)
         -- With its lock it is looked up, whatever the planner takes the tables for.
         cross join lateral (
             select c.id
             from private.conversations as c
-            where c.user_id = index_messages.user_id and c.id = step.id
+            where c.user_id = index_messages.user_id and c.id = step.conversation_id
+              and c.last_seq <= step.indexed_seq
             for no key update skip locked
-        ) as locked
-    );
-
-    delete from search.watermarks as w
-    using unnest(v_ids, v_seqs) as step (conversation_id, indexed_seq)
-    where w.user_id = index_messages.user_id and w.conversation_id = step.conversation_id
-      and w.conversation_id = any (v_free)
-      -- Likewise with a limit.
-      and (
-          select m.seq
-          from public.messages as m
-          where m.user_id = index_messages.user_id and m.conversation_id = w.conversation_id
-            and m.seq > step.indexed_seq
-          limit 1
-      ) is null;
+        ) as held
+    ) as done
+    where w.user_id = index_messages.user_id and w.conversation_id = done.conversation_id;
 
     update search.watermarks as w
     set indexed_seq = step.indexed_seq
@@ -4351,23 +4207,21 @@ as $$
 begin
     -- Held against a deletion until the commit. Whoever deletes one keeps this from waiting.
     with due as materialized (
-        select m.id, m.seq, m.role, m.created_at, m.content, m.generated_code
+        select m.id, m.seq, m.role, m.created_at, m.content, m.generated_code,
+               octet_length(m.content) + coalesce(octet_length(m.generated_code), 0) as size
         from public.messages as m
         where m.user_id = index_conversation.user_id
           and m.conversation_id = index_conversation.conversation_id
           and m.seq between after_seq + 1 and after_seq + most
         for key share nowait
     ),
-    sized as (
-        select d.*, octet_length(d.content) + coalesce(octet_length(d.generated_code), 0) as size,
-               sum(octet_length(d.content) + coalesce(octet_length(d.generated_code), 0))
-                   over (order by d.seq) as size_so_far
-        from due as d
-    ),
     chosen as (
         select *
-        from sized as s
-        where s.size_so_far - s.size < most_bytes
+        from (
+            select d.*, sum(d.size) over (order by d.seq) - d.size as size_before
+            from due as d
+        ) as sized
+        where size_before < most_bytes
     ),
     written as (
         insert into search.documents
@@ -4378,23 +4232,15 @@ begin
         cross join lateral search.read_words(c.content, c.generated_code) as w
         on conflict on constraint documents_pkey do nothing
     )
-    select count(*), coalesce(sum(c.size), 0), max(c.seq)
+    -- Where nothing is there, but something beyond, there are places that a repair has yet to close.
+    select count(*), coalesce(sum(c.size), 0), coalesce(max(c.seq), greatest(after_seq, (
+        select least(after_seq + most, its.last_seq)
+        from private.conversations as its
+        where its.user_id = index_conversation.user_id
+          and its.id = index_conversation.conversation_id
+    )))
     into messages, bytes, indexed_seq
     from chosen as c;
-
-    -- Nothing there, but something beyond: places that a repair has yet to close.
-    if indexed_seq is null then
-        indexed_seq := case
-            when exists (
-                select 1
-                from public.messages as m
-                where m.user_id = index_conversation.user_id
-                  and m.conversation_id = index_conversation.conversation_id
-                  and m.seq > after_seq + most
-            ) then after_seq + most
-            else after_seq
-        end;
-    end if;
 end;
 $$;
 
@@ -4411,67 +4257,26 @@ as $$
     with recursive users (user_id) as (
         (select w.user_id from search.watermarks as w order by w.user_id limit 1)
         union all
-        select (
+        select following.user_id
+        from users as u
+        cross join lateral (
             select w.user_id
             from search.watermarks as w
             where w.user_id > u.user_id
             order by w.user_id
             limit 1
-        )
-        from users as u
-        where u.user_id is not null
+        ) as following
     )
     select jsonb_build_object('users', coalesce(jsonb_agg(u.user_id order by random()), '[]'))
-    from (
-        select users.user_id
-        from users
-        where users.user_id is not null
-        limit list_users_to_index.most
-    ) as u;
+    from (select * from users limit list_users_to_index.most) as u;
 $$;
 
 revoke all on function public.list_users_to_index from public, anon, authenticated, service_role;
 grant execute on function public.list_users_to_index to service_role;
 comment on function public.list_users_to_index is 'Users of whom not all messages are in the search index: {users: [id]}, in a random order.';
 
--- What a search reads beside the index.
-
-create function search.count_unindexed(user_id uuid, most integer)
-returns integer
-language sql stable security invoker set search_path = ''
-as $$
-    with unfinished as materialized (
-        select w.conversation_id, w.indexed_seq
-        from search.watermarks as w
-        where w.user_id = count_unindexed.user_id
-        limit 1000
-    )
-    select case
-        when (select count(*) from unfinished) = 1000 then count_unindexed.most
-        else (
-            select count(*)::integer
-            from (
-                select 1
-                from unfinished as u
-                -- With its limit it can't be joined in any other order.
-                cross join lateral (
-                    select 1
-                    from public.messages as m
-                    where m.user_id = count_unindexed.user_id
-                      and m.conversation_id = u.conversation_id
-                      and m.seq between u.indexed_seq + 1 and u.indexed_seq + count_unindexed.most
-                    limit count_unindexed.most
-                ) as m
-                limit count_unindexed.most
-            ) as unindexed
-        )
-    end;
-$$;
-
-comment on function search.count_unindexed is 'How many of a user''s messages are above their watermarks, counted up to a number; that number where they are in very many conversations.';
-
--- Sorting is switched off, so that whatever the statistics say the newest come from the end of their
--- index, and no others are read.
+-- What a search reads beside the index. Sorting is switched off, so that whatever the statistics say the
+-- newest come from the end of their index, and no others are read.
 create function search.read_unindexed(user_id uuid, most integer)
 returns search.documents[]
 language plpgsql stable security invoker set search_path = ''
@@ -4591,19 +4396,19 @@ begin
         raise exception 'There is no word to look for: signs, quotes and emoji alone can''t be found.'
             using errcode = 'PT400', detail = 'invalid_request';
     end if;
-    return jsonb_build_object(
-        'query', v_query::text,
-        'words', (
-            select coalesce(jsonb_agg(distinct term), '[]')
-            from unnest(v_terms) as term
-            where term !~ c_letter
-              and octet_length(term) < 2047 -- a longer one is in no index and fits in no tsquery
-        ),
-        'runs', (
-            select coalesce(jsonb_agg(distinct term), '[]')
-            from unnest(v_terms) as term
-            where term ~ c_letter
+    return (
+        select jsonb_build_object(
+            'query', v_query::text,
+            'words', coalesce(
+                jsonb_agg(distinct term) filter (
+                    -- A longer one is in no index and fits in no tsquery.
+                    where term !~ c_letter and octet_length(term) < 2047
+                ),
+                '[]'
+            ),
+            'runs', coalesce(jsonb_agg(distinct term) filter (where term ~ c_letter), '[]')
         )
+        from unnest(v_terms) as term
     );
 end;
 $$;
@@ -4699,13 +4504,12 @@ declare
     v_hits jsonb;
     v_pattern text;
     v_focus text;
-    c_unindexed constant integer := 100;
     v_unindexed search.documents[];
 begin
     perform private.require_self(find_messages.user_id);
 
     -- One snapshot shows the index, the watermarks and what is above them: a message is in one of both.
-    v_unindexed := search.read_unindexed(find_messages.user_id, c_unindexed);
+    v_unindexed := search.read_unindexed(find_messages.user_id, 100);
 
     loop
         if v_is_wide then
@@ -4784,28 +4588,24 @@ begin
 
     -- A word is a whole one between spaces, and beside a letter of those scripts, as it is in the index.
     with terms as (
-        select word, true as is_whole
+        select word, not v_is_wide or char_length(word) < 3 as is_whole
         from jsonb_array_elements_text(v_parsed -> 'words') as word
-        where not v_is_wide or char_length(word) < 3
-        union all
-        select part, false
-        from jsonb_array_elements_text(v_parsed -> 'words') as part
-        where v_is_wide and char_length(part) > 2
         union all
         select run, false
         from jsonb_array_elements_text(v_parsed -> 'runs') as run
     ),
     patterns as (
-        select t.is_whole,
-               case when t.is_whole then '(?:(?<![^ ])|(?<=' || c_letter || '))(?:' else '(?:' end as opens,
-               case when t.is_whole then ')(?:(?![^ ])|(?=' || c_letter || '))' else ')' end as closes,
-               string_agg(t.word, '|' order by char_length(t.word) desc) as words,
-               (array_agg(t.word order by char_length(t.word) desc))[1] as longest
+        select case
+                   when t.is_whole then
+                       '(?:(?<![^ ])|(?<=' || c_letter || '))(?:%s)(?:(?![^ ])|(?=' || c_letter || '))'
+                   else '(?:%s)'
+               end as shape,
+               array_agg(t.word order by char_length(t.word) desc) as words
         from terms as t
         group by t.is_whole
     )
-    select string_agg(p.opens || p.words || p.closes, '|'),
-           (array_agg(p.opens || p.longest || p.closes order by char_length(p.longest) desc))[1]
+    select string_agg(format(p.shape, array_to_string(p.words, '|')), '|'),
+           (array_agg(format(p.shape, p.words[1]) order by char_length(p.words[1]) desc))[1]
     into v_pattern, v_focus
     from patterns as p;
 
@@ -4815,9 +4615,22 @@ begin
         'focus', v_focus,
         'parts', v_is_wide,
         'cut', v_is_cut,
-        'incomplete',
-        search.count_unindexed(find_messages.user_id, c_unindexed + 1)
-            > (select count(distinct n.message_id) from unnest(v_unindexed) as n),
+        'incomplete', exists (
+            select 1
+            from search.watermarks as w
+            cross join lateral (
+                select c.last_seq
+                from private.conversations as c
+                where c.user_id = find_messages.user_id and c.id = w.conversation_id
+                limit 1
+            ) as its
+            where w.user_id = find_messages.user_id
+              and its.last_seq - w.indexed_seq > (
+                  select count(distinct n.message_id)
+                  from unnest(v_unindexed) as n
+                  where n.conversation_id = w.conversation_id
+              )
+        ),
         'next', case when jsonb_array_length(v_hits) > page_size then
             (v_hits -> (page_size - 1)) - 'starts_at' || jsonb_build_object(
                 'oldest', v_oldest, 'newest', v_newest, 'parts', v_is_wide, 'cut', v_is_cut
@@ -4972,13 +4785,7 @@ begin
         limit 1
     ) as c;
 
-    return jsonb_build_object(
-        'hits', v_hits,
-        'parts', v_found -> 'parts',
-        'cut', v_found -> 'cut',
-        'incomplete', v_found -> 'incomplete',
-        'next', v_found -> 'next'
-    );
+    return v_found - array['pattern', 'focus'] || jsonb_build_object('hits', v_hits);
 exception
     when query_canceled then
         raise exception 'The search takes too long: narrow it.'
@@ -5449,6 +5256,7 @@ declare
     c_is_last constant boolean := (piece ->> 'is_last')::boolean;
     v_before constant bigint := (piece ->> 'first')::bigint - 1;
     v_last constant bigint := v_before + jsonb_array_length(piece -> 'messages');
+    v_hidden_until constant timestamptz := now() + interval '1 hour';
     v_is_whole boolean;
 begin
     perform private.insert_imported(user_id, conversation.id, v_before, piece -> 'messages');
@@ -5480,7 +5288,7 @@ begin
     set last_seq = v_last,
         updated_at = (piece -> 'conversation' ->> 'updated_at')::timestamptz,
         imported = c.imported || jsonb_build_object('at', now(), 'lastSeq', v_last),
-        deleting_since = case when not c_is_last then now() + interval '1 hour' end
+        deleting_since = case when not c_is_last then v_hidden_until end
     where c.user_id = add_imported.user_id and c.id = conversation.id;
 
     if c_is_last and conversation.last_branch > 0
@@ -5619,10 +5427,10 @@ begin
     update public.conversations as c
     set last_seq = v_last + jsonb_array_length(messages),
         updated_at = greatest(c.updated_at, (messages -> -1 ->> 'created_at')::timestamptz),
-        imported = c.imported || jsonb_build_object('at', now())
-            || case when v_is_imports_alone
-                   then jsonb_build_object('lastSeq', v_last + jsonb_array_length(messages))
-                   else '{}' end
+        imported = c.imported || jsonb_strip_nulls(jsonb_build_object(
+            'at', now(),
+            'lastSeq', case when v_is_imports_alone then v_last + jsonb_array_length(messages) end
+        ))
     where c.user_id = append_imported.user_id and c.id = append_imported.conversation.id;
 
     for v_start in
@@ -5641,7 +5449,8 @@ begin
         order by f.seq
     loop
         v_is_followed := not v_is_awaited
-            and v_start.fork_seq = private.end_of_branch(user_id, conversation.id, v_active);
+            and private.branch_at(user_id, conversation.id, v_start.fork_seq) = v_active
+            and private.branch_at(user_id, conversation.id, v_start.fork_seq + 1) <> v_active;
         v_branch := private.begin_branch(
             user_id, conversation.id,
             private.branch_at(user_id, conversation.id, v_start.fork_seq),
@@ -6515,10 +6324,11 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
+    v_now constant timestamptz := now();
     v_hold jsonb;
 begin
     update private.legal_holds as h
-    set released_at = coalesce(h.released_at, now())
+    set released_at = coalesce(h.released_at, v_now)
     where h.user_id = release_legal_hold.user_id and h.id = release_legal_hold.hold_id
     returning to_jsonb(h) into v_hold;
 
@@ -6579,6 +6389,7 @@ create function public.set_retention_policy(
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -6696,11 +6507,13 @@ grant execute on function private.retention_action to service_role;
 comment on function private.retention_action is 'What retention is to do with a conversation by a moment: archive, delete, or null. Null too for one that is held, or has a running turn.';
 
 -- No policy removes what is younger than this; an index knows what is not.
-create function private.retention_bound(due_at timestamptz)
+create function private.retention_bound(due_at timestamptz, is_archived boolean default false)
 returns timestamptz
 language sql stable security invoker set search_path = ''
 as $$
-    select due_at - make_interval(days => min(least(p.archive_after_days, p.delete_after_days)))
+    select due_at - make_interval(days => min(least(
+        case when not is_archived then p.archive_after_days end, p.delete_after_days
+    )))
     from private.retention_policies as p;
 $$;
 
@@ -6798,13 +6611,18 @@ begin
         from private.conversations as c
         where c.user_id = apply_retention.user_id
           and c.updated_at < private.retention_bound(v_now)
+          and (
+              c.archived_at is null
+              or c.updated_at < private.retention_bound(v_now, is_archived => true)
+          )
           and (apply_retention.project_id is null or c.project_id = apply_retention.project_id)
         order by c.updated_at, c.id
     loop
         v_action := private.retention_action(v_conversation, v_now);
         continue when v_action is null;
 
-        v_more := v_chosen >= most or v_messages >= c_messages;
+        v_more := v_chosen >= most or v_messages >= c_messages
+            or (v_chosen > 0 and clock_timestamp() > v_until);
         exit when v_more;
         v_chosen := v_chosen + 1;
 
@@ -6956,9 +6774,6 @@ begin
         order by c.id
         limit most
     loop
-        exit when v_ahead >= c_messages;
-        v_ahead := v_ahead + v_conversation.last_seq;
-
         select c.* into v_conversation
         from private.conversations as c
         where c.user_id = erase_account.user_id and c.id = v_conversation.id
@@ -6985,6 +6800,9 @@ begin
 
         delete from public.conversations as c
         where c.user_id = erase_account.user_id and c.id = v_conversation.id;
+
+        v_ahead := v_ahead + v_conversation.last_seq;
+        exit when v_ahead >= c_messages or clock_timestamp() > v_until;
     end loop;
 
     -- Holds on the user have refused already: those that are left are each on a conversation.
@@ -7232,6 +7050,7 @@ as $$
         select r.user_id
         from private.erasure_receipts as r
         where r.erased_at is null
+          and not private.is_held(r.user_id, null)
         union
         select p.user_id
         from private.import_parts as p
@@ -7704,6 +7523,7 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
+    v_now constant timestamptz := now();
     v_strayed uuid[];
 begin
     select coalesce(array_agg(strayed.user_id), '{}') into v_strayed
@@ -7768,7 +7588,7 @@ begin
             end,
             -- And be in a turn: what runs here has no worker that could settle it.
             status = case t.status when 'running' then 'interrupted' else t.status end,
-            finished_at = coalesce(t.finished_at, now())
+            finished_at = coalesce(t.finished_at, v_now)
         where t.conversation_id = give_to_owner.conversation_id
           and t.user_id <> all (v_strayed || give_to_owner.user_id)
     )
@@ -7947,6 +7767,12 @@ begin
         v_conversation.last_branch := private.begin_branch(
             user_id, v_conversation.id, v_request.branch, v_request.seq, v_conversation.last_seq + 1
         );
+
+        -- What is shown stays so.
+        update private.conversations as c
+        set active_branch = v_conversation.active_branch
+        where c.user_id = v_turn.user_id and c.id = v_conversation.id;
+
         v_conversation.active_branch := v_conversation.last_branch;
     end if;
 

@@ -156,7 +156,9 @@ begin
     );
     v_history := private.read_history(
         user_id, v_conversation.id, history_tokens,
-        private.path_before(user_id, v_stored.conversation, (v_stored.conversation).last_seq),
+        private.path_to(
+            user_id, v_stored.conversation, before => (v_stored.conversation).last_seq
+        ),
         known_from, known_id
     );
     return private.describe_rows(
@@ -272,12 +274,9 @@ begin
 
     update public.turns as t
     set replays = t.replays + 1
-    where t.user_id = resume_turn.user_id and t.id = v_turn.id
-    returning t.* into v_turn;
+    where t.user_id = resume_turn.user_id and t.id = v_turn.id;
 
-    return private.describe_turn(
-        user_id, v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
-    );
+    return private.describe_turn(user_id, v_turn.id);
 end;
 $$;
 

@@ -2,32 +2,6 @@
 -- a few ranges, since a branch is one and what it has in common with its parent are others. Seq has no
 -- gaps, so a page of a path, its length and what comes before a place are found by counting.
 
-create function private.end_of_branch(user_id uuid, conversation_id uuid, branch integer)
-returns bigint
-language plpgsql stable security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-begin
-    return coalesce(
-        (
-            select b.first_seq - 1
-            from public.branches as b
-            where b.user_id = end_of_branch.user_id
-              and b.conversation_id = end_of_branch.conversation_id
-              and b.branch = end_of_branch.branch + 1
-        ),
-        (
-            select c.last_seq
-            from private.conversations as c
-            where c.user_id = end_of_branch.user_id and c.id = end_of_branch.conversation_id
-        )
-    );
-end;
-$$;
-
-grant execute on function private.end_of_branch to authenticated, service_role;
-comment on function private.end_of_branch is 'The seq with which a branch ends.';
-
 -- All that is known of a conversation's tree, in one look: b[n] is branch n.
 create function private.branches_of(user_id uuid, conversation private.conversations)
 returns public.branches[]
@@ -75,25 +49,8 @@ comment on function private.path_along is 'The seqs of the path that ends with o
 create function private.path_to(
     user_id uuid,
     conversation private.conversations,
-    branch integer
-)
-returns int8multirange
-language plpgsql stable security invoker set search_path = ''
-as $$
-begin
-    return private.path_along(
-        private.branches_of(user_id, conversation), branch, conversation.last_seq
-    );
-end;
-$$;
-
-grant execute on function private.path_to to authenticated, service_role;
-comment on function private.path_to is 'The seqs of the path that ends with a branch.';
-
-create function private.path_before(
-    user_id uuid,
-    conversation private.conversations,
-    seq bigint
+    branch integer default null,
+    before bigint default null
 )
 returns int8multirange
 language plpgsql stable security invoker set search_path = ''
@@ -103,21 +60,21 @@ declare
     v_branch integer;
 begin
     if conversation.last_branch = 0 then
-        return int8multirange(int8range(1, seq));
+        return int8multirange(int8range(1, coalesce(before, conversation.last_seq + 1)));
     end if;
 
     v_branches := private.branches_of(user_id, conversation);
-    v_branch := cardinality(v_branches);
-    while v_branch > 0 and v_branches[v_branch].first_seq > seq loop
+    v_branch := coalesce(branch, cardinality(v_branches));
+    while v_branch > 0 and v_branches[v_branch].first_seq > before loop
         v_branch := v_branch - 1;
     end loop;
     return private.path_along(v_branches, v_branch, conversation.last_seq)
-        * int8multirange(int8range(null, seq));
+        * int8multirange(int8range(null, before));
 end;
 $$;
 
-grant execute on function private.path_before to authenticated, service_role;
-comment on function private.path_before is 'The seqs of the path to a message, without its own.';
+grant execute on function private.path_to to authenticated, service_role;
+comment on function private.path_to is 'The seqs of the path that ends with a branch, or of that to a message, before its own.';
 
 -- Numbers grow with time: the path that was written to last ends with the highest.
 create function private.path_end(
@@ -154,23 +111,29 @@ grant execute on function private.path_end to authenticated, service_role;
 comment on function private.path_end is 'With which of a conversation''s branches the path ends that was written to last, of those through a message of a branch, or through all of it. Raises PT404.';
 
 -- Mostly all of them are in one range.
-create function private.newest_of(path int8multirange, most bigint)
+create function private.part_of(path int8multirange, most bigint)
 returns int8multirange
 language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
-    v_newest constant int8range := int8range(
-        greatest(lower(path), upper(path) - greatest(most, 0)), upper(path)
-    );
+    v_part constant int8range := case
+        when isempty(path) then 'empty'
+        when most < 0 then int8range(greatest(lower(path), upper(path) + most), upper(path))
+        else int8range(lower(path), least(upper(path), lower(path) + most))
+    end;
 begin
-    if v_newest <@ path then
-        return int8multirange(v_newest);
+    if v_part <@ path then
+        return int8multirange(v_part);
     end if;
     return (
-        select coalesce(range_agg(int8range(greatest(lower(r), upper(r) - room), upper(r))), '{}')
+        select coalesce(range_agg(case
+            when most < 0 then int8range(greatest(lower(r), upper(r) - room), upper(r))
+            else int8range(lower(r), least(upper(r), lower(r) + room))
+        end), '{}')
         from (
-            select r, most - coalesce(sum(upper(r) - lower(r)) over (
-                order by r desc rows between unbounded preceding and 1 preceding
+            select r, abs(most) - coalesce(sum(upper(r) - lower(r)) over (
+                order by lower(r) * sign(most)
+                rows between unbounded preceding and 1 preceding
             ), 0)::bigint as room
             from unnest(path) as r
         ) as ranges
@@ -179,42 +142,16 @@ begin
 end;
 $$;
 
-grant execute on function private.newest_of to authenticated, service_role;
-comment on function private.newest_of is 'So many seqs of a path, from its end back.';
-
-create function private.oldest_of(path int8multirange, most bigint)
-returns int8multirange
-language plpgsql immutable security invoker set search_path = ''
-as $$
-declare
-    v_oldest constant int8range := int8range(
-        lower(path), least(upper(path), lower(path) + greatest(most, 0))
-    );
-begin
-    if v_oldest <@ path then
-        return int8multirange(v_oldest);
-    end if;
-    return (
-        select coalesce(range_agg(int8range(lower(r), least(upper(r), lower(r) + room))), '{}')
-        from (
-            select r, most - coalesce(sum(upper(r) - lower(r)) over (
-                order by r rows between unbounded preceding and 1 preceding
-            ), 0)::bigint as room
-            from unnest(path) as r
-        ) as ranges
-        where room > 0
-    );
-end;
-$$;
-
-grant execute on function private.oldest_of to authenticated, service_role;
-comment on function private.oldest_of is 'So many seqs of a path, from its start on.';
+grant execute on function private.part_of to authenticated, service_role;
+comment on function private.part_of is 'So many seqs of a path, from its start on; with a number below 0, from its end back.';
 
 create function private.length_of(path int8multirange)
 returns bigint
-language sql immutable security invoker set search_path = ''
+language plpgsql immutable security invoker set search_path = ''
 as $$
-    select coalesce(sum(upper(r) - lower(r)), 0)::bigint from unnest(path) as r;
+begin
+    return (select coalesce(sum(upper(r) - lower(r)), 0) from unnest(path) as r);
+end;
 $$;
 
 grant execute on function private.length_of to authenticated, service_role;
@@ -250,74 +187,63 @@ begin
 
     for v_branch in reverse cardinality(branches)..1 loop
         v_parent := branches[v_branch].parent;
-        v_ends[v_parent] := greatest(v_ends[v_parent], v_ends[v_branch], v_branch);
+        v_ends[v_branch] := greatest(v_ends[v_branch], v_branch);
+        v_ends[v_parent] := greatest(v_ends[v_parent], v_ends[v_branch]);
     end loop;
 
     return (
         with children as (
-            select b.parent, b.fork_seq, b.first_seq,
-                   greatest(v_ends[b.branch], b.branch) as ends_with,
-                   b.first_seq <= coalesce(
-                       find_siblings.branches[b.branch + 1].first_seq - 1, find_siblings.last_seq
-                   ) as is_written,
-                   max(greatest(v_ends[b.branch], b.branch)) over (
-                       partition by b.parent
-                       order by b.fork_seq desc
-                       groups between unbounded preceding and 1 preceding
-                   ) as later_ends_with
+            select b.*, v_ends[b.branch] as ends_with
             from unnest(find_siblings.branches) as b
             where b.parent = any (v_parents)
         ),
         following as (
-            select c.parent, c.fork_seq, c.first_seq as seq, c.ends_with
+            select c.parent, c.fork_seq, c.first_seq as seq, c.branch as written_on, c.ends_with
             from children as c
-            where c.is_written
             union all
-            select distinct c.parent, c.fork_seq, c.fork_seq + 1, greatest(c.parent, c.later_ends_with)
-            from children as c
-            where c.fork_seq < coalesce(
-                find_siblings.branches[c.parent + 1].first_seq - 1, find_siblings.last_seq
-            )
+            select c.parent, c.fork_seq, c.fork_seq + 1, c.parent, greatest(c.parent, (
+                select max(later.ends_with)
+                from children as later
+                where later.parent = c.parent and later.fork_seq > c.fork_seq
+            ))
+            from (
+                select distinct parent, fork_seq
+                from children
+                where fork_seq + 1 <@ find_siblings.page or first_seq <@ find_siblings.page
+            ) as c
         ),
         placed as (
             select f.*,
                    row_number() over (partition by f.parent, f.fork_seq order by f.seq) as position,
                    count(*) over (partition by f.parent, f.fork_seq) as siblings
             from following as f
-        ),
-        named as (
-            select p.*, m.id
+            where f.seq < coalesce(
+                find_siblings.branches[f.written_on + 1].first_seq, find_siblings.last_seq + 1
+            )
+        )
+        select coalesce(jsonb_object_agg(s.id, s.described), '{}')
+        from (
+            select (array_agg(m.id) filter (where o.seq = p.seq))[1] as id,
+                   jsonb_build_object('position', p.position, 'count', p.siblings, 'messages', jsonb_agg(
+                       jsonb_build_object('id', m.id, 'branch', o.ends_with) order by o.position
+                   )) as described
             from placed as p
+            join placed as o
+                on (o.parent, o.fork_seq) = (p.parent, p.fork_seq)
+                and abs(o.position - p.position) <= c_around
             cross join lateral (
                 select id
                 from public.messages
                 where messages.user_id = find_siblings.user_id
                   and messages.conversation_id = find_siblings.conversation_id
-                  and messages.seq = p.seq
+                  and messages.seq = o.seq
                 offset 0
             ) as m
-            where p.siblings > 1
-              and exists (
-                  select 1
-                  from placed as o
-                  where (o.parent, o.fork_seq) = (p.parent, p.fork_seq)
-                    and o.seq <@ find_siblings.page
-                    and abs(o.position - p.position) <= c_around
-              )
-        )
-        select coalesce(jsonb_object_agg(
-            n.id,
-            jsonb_build_object('position', n.position, 'count', n.siblings, 'messages', (
-                select jsonb_agg(
-                    jsonb_build_object('id', o.id, 'branch', o.ends_with) order by o.position
-                )
-                from named as o
-                where (o.parent, o.fork_seq) = (n.parent, n.fork_seq)
-                  and abs(o.position - n.position) <= c_around
-            ))
-        ), '{}')
-        from named as n
-        where n.seq <@ find_siblings.page
+            where p.seq <@ find_siblings.page
+              and p.siblings > 1
+            group by p.parent, p.fork_seq, p.seq, p.position, p.siblings
+        ) as s
+        where s.id is not null
     );
 end;
 $$;

@@ -41,19 +41,26 @@ comment on column public.branches.fork_seq is 'The last seq that it has in commo
 comment on column public.branches.first_seq is 'Its first message''s seq, or where that will be; it ends before the next branch''s.';
 
 -- Runs as its owner, as whatever sends live events does.
-create function private.broadcast_branch(conversation_id uuid, branch integer)
+create function private.activate_branch(user_id uuid, conversation_id uuid, branch integer)
 returns void
-language sql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = ''
 as $$
-    select realtime.send(
+#variable_conflict use_column
+begin
+    update private.conversations as c
+    set active_branch = activate_branch.branch
+    where c.user_id = activate_branch.user_id and c.id = activate_branch.conversation_id;
+
+    perform realtime.send(
         jsonb_build_object('activeBranch', branch),
         'branch',
         'conversation:' || conversation_id,
         true
     );
+end;
 $$;
 
-comment on function private.broadcast_branch is 'Says to a conversation''s topic which branch is active, as part of this transaction.';
+comment on function private.activate_branch is 'Makes a branch the active one, and says so to the conversation''s topic as part of this transaction.';
 
 -- What begins at a branch's first message begins where that branch does, and is its sibling.
 create function private.begin_branch(
@@ -71,22 +78,32 @@ declare
     v_parent integer := begin_branch.parent;
     v_fork_seq bigint := begin_branch.fork_seq;
     v_branch integer;
-    v_above public.branches;
+    v_above record;
 begin
-    loop
-        select b.* into v_above
+    if v_fork_seq is null then
+        select b.first_seq - 1 into v_fork_seq
         from public.branches as b
         where b.user_id = begin_branch.user_id
           and b.conversation_id = begin_branch.conversation_id
-          and b.branch = v_parent;
+          and b.branch = begin_branch.parent + 1;
+    end if;
 
-        exit when not found or v_fork_seq >= v_above.first_seq;
+    loop
+        select b.parent, b.fork_seq into v_above
+        from public.branches as b
+        where b.user_id = begin_branch.user_id
+          and b.conversation_id = begin_branch.conversation_id
+          and b.branch = v_parent
+          and b.first_seq > v_fork_seq;
+
+        exit when not found;
         v_parent := v_above.parent;
         v_fork_seq := v_above.fork_seq;
     end loop;
 
     update private.conversations as c
-    set last_branch = c.last_branch + 1
+    set last_branch = c.last_branch + 1,
+        active_branch = c.last_branch + 1
     where c.user_id = begin_branch.user_id and c.id = begin_branch.conversation_id
     returning c.last_branch into v_branch;
 
@@ -97,37 +114,7 @@ begin
 end;
 $$;
 
-comment on function private.begin_branch is 'Begins a branch at a place, and returns its number. The caller holds the conversation''s lock.';
-
-create function private.continue_branch(
-    user_id uuid,
-    conversation_id uuid,
-    branch integer,
-    first_seq bigint
-)
-returns integer
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_branch integer;
-begin
-    v_branch := private.begin_branch(
-        continue_branch.user_id, continue_branch.conversation_id, continue_branch.branch,
-        private.end_of_branch(
-            continue_branch.user_id, continue_branch.conversation_id, continue_branch.branch
-        ),
-        continue_branch.first_seq
-    );
-
-    update private.conversations as c
-    set active_branch = v_branch
-    where c.user_id = continue_branch.user_id and c.id = continue_branch.conversation_id;
-    return v_branch;
-end;
-$$;
-
-comment on function private.continue_branch is 'Goes on at the end of a branch that was not the last to be written to: begins one there, makes it active, and returns its number.';
+comment on function private.begin_branch is 'Begins a branch at a place, or with none at the end of its parent, which others have followed; makes it active, and returns its number. The caller holds the conversation''s lock.';
 
 -- Imported rows that were a system's are stored as a user's: nobody may speak in their place.
 create function private.find_forked(user_id uuid, conversation_id uuid, message_id uuid)
@@ -175,6 +162,7 @@ as $$
 #variable_conflict use_column
 declare
     v_message public.messages := private.find_forked(user_id, conversation.id, message_id);
+    v_turn public.turns;
     v_answered uuid;
     v_path int8multirange;
 begin
@@ -182,15 +170,13 @@ begin
         return v_message;
     end if;
 
-    select coalesce(t.answers, r.id) into v_answered
+    select t.* into v_turn
     from public.turns as t
-    left join public.messages as r
-        on r.user_id = t.user_id and r.turn_id = t.id
-        and r.role = 'user'
     where t.user_id = find_answered.user_id and t.id = v_message.turn_id;
 
+    v_answered := (private.message_of_turn(user_id, v_turn)).id;
     if v_answered is null then
-        v_path := private.path_before(user_id, conversation, v_message.seq);
+        v_path := private.path_to(user_id, conversation, before => v_message.seq);
 
         select m.id into v_answered
         from public.messages as m
@@ -230,7 +216,6 @@ declare
         user_id, conversation.id, coalesce(edits, regenerates)
     );
     v_fork_seq bigint := v_beside.seq - 1;
-    v_before constant integer := conversation.active_branch;
 begin
     if edits is not null and v_beside.role <> 'user' then
         raise exception 'This message can''t be edited or regenerated.'
@@ -245,14 +230,9 @@ begin
             user_id, conversation.id, v_beside.branch, v_fork_seq, conversation.last_seq + 1
         );
     end if;
-    conversation.active_branch := conversation.last_branch;
-
-    if conversation.active_branch <> v_before then
-        update private.conversations as c
-        set active_branch = conversation.active_branch
-        where c.user_id = fork_conversation.user_id and c.id = conversation.id;
-
-        perform private.broadcast_branch(conversation.id, conversation.active_branch);
+    if conversation.last_branch <> conversation.active_branch then
+        conversation.active_branch := conversation.last_branch;
+        perform private.activate_branch(user_id, conversation.id, conversation.active_branch);
     end if;
     return conversation;
 end;
@@ -271,7 +251,6 @@ as $$
 declare
     v_here private.conversations;
     v_branch integer;
-    v_turn public.turns;
 begin
     perform private.require_self(user_id);
 
@@ -292,23 +271,18 @@ begin
         return;
     end if;
 
-    select t.* into v_turn
-    from public.turns as t
-    where t.user_id = choose_branch.user_id and t.conversation_id = choose_branch.conversation_id
-      and t.status = 'running';
-
-    if found and v_turn.lease_expires_at > clock_timestamp() then
+    perform public.settle_expired_turn(user_id, conversation_id);
+    if exists (
+        select 1
+        from public.turns as t
+        where t.user_id = choose_branch.user_id
+          and t.conversation_id = choose_branch.conversation_id
+          and t.status = 'running'
+    ) then
         raise exception 'A turn is still running in this conversation.'
             using errcode = 'PT409', detail = 'turn_in_progress';
-    elsif found then
-        perform private.interrupt_turn(user_id, v_turn.id);
     end if;
-
-    update private.conversations as c
-    set active_branch = v_branch
-    where c.user_id = choose_branch.user_id and c.id = choose_branch.conversation_id;
-
-    perform private.broadcast_branch(conversation_id, v_branch);
+    perform private.activate_branch(user_id, conversation_id, v_branch);
 end;
 $$;
 

@@ -37,8 +37,8 @@ begin
 
     -- What was written last may be on another branch than the one that is active.
     if v_branch <> conversation.last_branch then
-        v_branch := private.continue_branch(
-            user_id, conversation.id, v_branch, conversation.last_seq
+        v_branch := private.begin_branch(
+            user_id, conversation.id, v_branch, null, conversation.last_seq
         );
         conversation.active_branch := v_branch;
         conversation.last_branch := v_branch;

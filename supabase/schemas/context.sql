@@ -236,7 +236,6 @@ as $$
 #variable_conflict use_column
 declare
     v_conversation private.conversations;
-    v_path int8multirange;
 begin
     perform private.require_self(user_id);
 
@@ -249,12 +248,14 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
-    v_path := case
-        when before is null
-            then private.path_to(user_id, v_conversation, v_conversation.active_branch)
-        else private.path_before(user_id, v_conversation, before)
-    end;
-    return to_json(private.read_history(user_id, conversation_id, history_tokens, v_path));
+    return to_json(private.read_history(
+        user_id, conversation_id, history_tokens,
+        private.path_to(
+            user_id, v_conversation,
+            branch => case when before is null then v_conversation.active_branch end,
+            before => before
+        )
+    ));
 end;
 $$;
 
@@ -320,7 +321,7 @@ comment on function private.message_of_turn is 'The message that a turn answers:
 create function private.describe_turn(
     user_id uuid,
     turn_id uuid,
-    outcome text,
+    outcome text default null,
     history_tokens integer default null
 )
 returns json
@@ -349,6 +350,9 @@ begin
 
     v_request := private.message_of_turn(user_id, v_turn);
 
+    outcome := coalesce(
+        outcome, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
+    );
     if v_turn.status <> 'running' then
         select to_jsonb(m) into v_reply
         from public.messages as m
@@ -364,7 +368,7 @@ begin
 
     v_history := private.read_history(
         user_id, v_conversation.id, history_tokens,
-        private.path_before(user_id, v_conversation, v_request.seq)
+        private.path_to(user_id, v_conversation, before => v_request.seq)
     );
     return private.describe_rows(
         outcome, v_turn, v_conversation, to_jsonb(v_request), v_reply, v_history.history,
@@ -374,4 +378,4 @@ end;
 $$;
 
 grant execute on function private.describe_turn to authenticated, service_role;
-comment on function private.describe_turn is 'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it. Raises PT404.';
+comment on function private.describe_turn is 'A turn with its conversation and its messages, and an outcome: without one, whether it runs or was settled; with history_tokens also what load_history gives of what came before it. Raises PT404.';

@@ -160,41 +160,33 @@ create trigger conversations_storable
 
 alter table public.conversations enable always trigger conversations_storable;
 
--- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
-create function private.note_restore()
+-- Restoring is no activity: the place in the list stays, but retention counts idle days from then. And
+-- nothing was archived in the future, nor at a moment that no calendar has: an export could not say
+-- when it was, nor an import take it. Such a moment becomes that of the change.
+create function private.note_archiving()
 returns trigger
 language plpgsql security invoker set search_path = ''
 as $$
 begin
-    new.restored_at := now();
+    if new.archived_at is null then
+        new.restored_at := now();
+    else
+        new.archived_at := now();
+    end if;
     return new;
 end;
 $$;
 
-comment on function private.note_restore is 'Writes down when a conversation came back from the archive, whoever restored it.';
+comment on function private.note_archiving is 'Writes down when a conversation came back from the archive, whoever restored it; or puts now in the place of a moment in the future, or of one that is none.';
 
 create trigger conversations_note_restore
     before update of archived_at on public.conversations
     for each row
     when (old.archived_at is not null and new.archived_at is null)
-    execute function private.note_restore();
-
--- Nothing was archived in the future, nor at a moment that no calendar has: an export could not say
--- when it was, nor an import take it. Such a moment becomes that of the change.
-create function private.bound_archived_at()
-returns trigger
-language plpgsql security invoker set search_path = ''
-as $$
-begin
-    new.archived_at := now();
-    return new;
-end;
-$$;
-
-comment on function private.bound_archived_at is 'Puts now in the place of a moment in the future, or of one that is none.';
+    execute function private.note_archiving();
 
 create trigger conversations_bound_archived_at
     before insert or update of archived_at on public.conversations
     for each row
     when (new.archived_at > now() or new.archived_at < '0001-01-01 00:00:00+00')
-    execute function private.bound_archived_at();
+    execute function private.note_archiving();

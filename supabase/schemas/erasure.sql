@@ -94,9 +94,6 @@ begin
         order by c.id
         limit most
     loop
-        exit when v_ahead >= c_messages;
-        v_ahead := v_ahead + v_conversation.last_seq;
-
         select c.* into v_conversation
         from private.conversations as c
         where c.user_id = erase_account.user_id and c.id = v_conversation.id
@@ -123,6 +120,9 @@ begin
 
         delete from public.conversations as c
         where c.user_id = erase_account.user_id and c.id = v_conversation.id;
+
+        v_ahead := v_ahead + v_conversation.last_seq;
+        exit when v_ahead >= c_messages or clock_timestamp() > v_until;
     end loop;
 
     -- Holds on the user have refused already: those that are left are each on a conversation.

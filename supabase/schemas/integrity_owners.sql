@@ -134,6 +134,7 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
+    v_now constant timestamptz := now();
     v_strayed uuid[];
 begin
     select coalesce(array_agg(strayed.user_id), '{}') into v_strayed
@@ -198,7 +199,7 @@ begin
             end,
             -- And be in a turn: what runs here has no worker that could settle it.
             status = case t.status when 'running' then 'interrupted' else t.status end,
-            finished_at = coalesce(t.finished_at, now())
+            finished_at = coalesce(t.finished_at, v_now)
         where t.conversation_id = give_to_owner.conversation_id
           and t.user_id <> all (v_strayed || give_to_owner.user_id)
     )

@@ -150,6 +150,12 @@ begin
         v_conversation.last_branch := private.begin_branch(
             user_id, v_conversation.id, v_request.branch, v_request.seq, v_conversation.last_seq + 1
         );
+
+        -- What is shown stays so.
+        update private.conversations as c
+        set active_branch = v_conversation.active_branch
+        where c.user_id = v_turn.user_id and c.id = v_conversation.id;
+
         v_conversation.active_branch := v_conversation.last_branch;
     end if;
 

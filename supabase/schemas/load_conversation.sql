@@ -33,8 +33,8 @@ declare
     v_newest bigint;
     v_around bigint;
     v_around_branch integer;
-    v_older int8multirange;
     v_newer int8multirange;
+    v_place bigint;
     v_count bigint;
     v_nearest bigint;
 begin
@@ -110,34 +110,30 @@ begin
         end if;
     end if;
 
-    -- Seq has no gaps, so a page is a few ranges of it: mostly one.
+    if not v_around <@ v_path then
+        raise exception 'Message not found.'
+            using errcode = 'PT404', detail = 'message_not_found';
+    end if;
+
+    -- Seq has no gaps, so a page is a few ranges of it, mostly one: of what is on either side of a place.
     v_before := least(
         greatest(coalesce(before, v_conversation.last_seq + 1), 1), v_conversation.last_seq + 1
     );
-    if around is not null then
-        if not v_around <@ v_path then
-            raise exception 'Message not found.'
-                using errcode = 'PT404', detail = 'message_not_found';
-        end if;
-        v_older := v_path * int8multirange(int8range(null, v_around));
-        v_newer := v_path * int8multirange(int8range(v_around, null));
-        v_count := least(
-            private.length_of(v_older),
-            greatest(v_limit / 2, v_limit - private.length_of(v_newer))
-        );
-        v_page := private.newest_of(v_older, v_count)
-            + private.oldest_of(v_newer, v_limit - v_count);
-        v_nearest := v_around;
-    elsif after is not null then
-        v_after := least(greatest(after, 0), v_conversation.last_seq);
-        v_page := private.oldest_of(
-            v_path * int8multirange(int8range(v_after + 1, greatest(v_before, v_after + 1))), v_limit
-        );
-        v_nearest := lower(v_page);
-    else
-        v_page := private.newest_of(v_path * int8multirange(int8range(1, v_before)), v_limit);
-        v_nearest := upper(v_page) - 1;
+    v_after := case when after is not null then least(greatest(after, 0), v_conversation.last_seq) end;
+    v_place := coalesce(v_around, v_after + 1, v_before);
+    v_newer := v_path * int8multirange(int8range(v_place, greatest(v_before, v_place)));
+    v_count := case
+        when after is not null then 0
+        when around is null then v_limit
+        else greatest(v_limit / 2, v_limit - private.length_of(v_newer))
+    end;
+    v_page := private.part_of(v_path * int8multirange(int8range(null, v_place)), -v_count);
+    if not isempty(v_newer) then
+        v_page := v_page + private.part_of(v_newer, v_limit - private.length_of(v_page));
     end if;
+    v_nearest := coalesce(
+        v_around, case when after is null then upper(v_page) - 1 else lower(v_page) end
+    );
 
     -- A page has a size in bytes too: of long messages it holds those that are nearest to where it
     -- was asked for, and always that one, for which there is room in each page. All counts as it is

@@ -213,8 +213,8 @@ begin
     -- What was written last may be on another branch than the one that is active.
     new.branch := v_active_branch;
     if v_active_branch <> v_last_branch then
-        new.branch := private.continue_branch(
-            new.user_id, new.conversation_id, v_active_branch, new.seq
+        new.branch := private.begin_branch(
+            new.user_id, new.conversation_id, v_active_branch, null, new.seq
         );
     end if;
 

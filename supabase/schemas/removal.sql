@@ -196,6 +196,7 @@ as $$
         select r.user_id
         from private.erasure_receipts as r
         where r.erased_at is null
+          and not private.is_held(r.user_id, null)
         union
         select p.user_id
         from private.import_parts as p

@@ -43,6 +43,7 @@ create function public.set_retention_policy(
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -160,11 +161,13 @@ grant execute on function private.retention_action to service_role;
 comment on function private.retention_action is 'What retention is to do with a conversation by a moment: archive, delete, or null. Null too for one that is held, or has a running turn.';
 
 -- No policy removes what is younger than this; an index knows what is not.
-create function private.retention_bound(due_at timestamptz)
+create function private.retention_bound(due_at timestamptz, is_archived boolean default false)
 returns timestamptz
 language sql stable security invoker set search_path = ''
 as $$
-    select due_at - make_interval(days => min(least(p.archive_after_days, p.delete_after_days)))
+    select due_at - make_interval(days => min(least(
+        case when not is_archived then p.archive_after_days end, p.delete_after_days
+    )))
     from private.retention_policies as p;
 $$;
 
@@ -262,13 +265,18 @@ begin
         from private.conversations as c
         where c.user_id = apply_retention.user_id
           and c.updated_at < private.retention_bound(v_now)
+          and (
+              c.archived_at is null
+              or c.updated_at < private.retention_bound(v_now, is_archived => true)
+          )
           and (apply_retention.project_id is null or c.project_id = apply_retention.project_id)
         order by c.updated_at, c.id
     loop
         v_action := private.retention_action(v_conversation, v_now);
         continue when v_action is null;
 
-        v_more := v_chosen >= most or v_messages >= c_messages;
+        v_more := v_chosen >= most or v_messages >= c_messages
+            or (v_chosen > 0 and clock_timestamp() > v_until);
         exit when v_more;
         v_chosen := v_chosen + 1;
 

@@ -132,9 +132,7 @@ begin
         raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
     end if;
 
-    return private.describe_turn(
-        user_id, turn_id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
-    )::jsonb || jsonb_build_object(
+    return private.describe_turn(user_id, turn_id)::jsonb || jsonb_build_object(
         'draft', v_turn.draft,
         'draft_parts', v_turn.draft_parts,
         'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now()
@@ -168,9 +166,6 @@ begin
     order by wanted.place
     limit 1;
 
-    if not found then
-        raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
-    end if;
     return public.load_turn(user_id, v_turn_id);
 end;
 $$;
@@ -202,24 +197,22 @@ begin
         raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
     end if;
 
+    if v_turn.attempt <> follow_turn.attempt then
+        draft_offset := 0;
+        parts_version := 0;
+    end if;
     return jsonb_build_object(
         'status', v_turn.status,
         'attempt', v_turn.attempt,
         'lease_expires_at', v_turn.lease_expires_at,
         'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now(),
-        'draft_tail', case v_turn.attempt
-            when follow_turn.attempt then substr(v_turn.draft, greatest(draft_offset, 0) + 1)
-            else v_turn.draft
-        end,
+        'draft_tail', substr(v_turn.draft, greatest(draft_offset, 0) + 1),
         'draft_parts', case v_turn.draft_parts
             when '[]' then '[]'
             else jsonb_path_query_array(
                 v_turn.draft_parts,
                 '$[*] ? (@.version > $seen)',
-                jsonb_build_object('seen', case v_turn.attempt
-                    when follow_turn.attempt then follow_turn.parts_version
-                    else 0
-                end)
+                jsonb_build_object('seen', parts_version)
             )
         end
     );
@@ -237,7 +230,12 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
+<<<<<<< HEAD
+    v_now constant timestamptz := clock_timestamp();
     v_turn public.turns;
+=======
+    v_conversation_id uuid;
+>>>>>>> main
 begin
     perform 1
     from private.conversations as c
@@ -251,23 +249,18 @@ begin
 
     update public.turns as t
     set cancel_requested_at = case
-        when t.status = 'running' then coalesce(t.cancel_requested_at, clock_timestamp())
+        when t.status = 'running' then coalesce(t.cancel_requested_at, v_now)
         else t.cancel_requested_at
     end
     where t.user_id = cancel_turn.user_id and t.id = cancel_turn.turn_id
-    returning t.* into v_turn;
+    returning t.conversation_id into v_conversation_id;
 
     if not found then
         raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
     end if;
 
-    if v_turn.status = 'running' and v_turn.lease_expires_at <= clock_timestamp() then
-        perform private.interrupt_turn(user_id, turn_id);
-        return private.describe_turn(user_id, turn_id, 'replayed');
-    end if;
-    return private.describe_turn(
-        user_id, turn_id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
-    );
+    perform public.settle_expired_turn(user_id, v_conversation_id);
+    return private.describe_turn(user_id, turn_id);
 end;
 $$;
 
@@ -285,21 +278,14 @@ declare
     v_turn_id uuid;
 begin
     -- Whoever holds the conversation is writing to it: then there is nothing to clean up yet.
-    perform 1
-    from private.conversations as c
-    where c.user_id = settle_expired_turn.user_id and c.id = settle_expired_turn.conversation_id
-    for update skip locked;
-
-    if not found then
-        return jsonb_build_object('settled', 0);
-    end if;
-
     select t.id into v_turn_id
-    from public.turns as t
-    where t.user_id = settle_expired_turn.user_id
-      and t.conversation_id = settle_expired_turn.conversation_id
+    from private.conversations as c
+    join public.turns as t
+        on t.user_id = c.user_id and t.conversation_id = c.id
+    where c.user_id = settle_expired_turn.user_id and c.id = settle_expired_turn.conversation_id
       and t.status = 'running'
-      and t.lease_expires_at <= clock_timestamp();
+      and t.lease_expires_at <= clock_timestamp()
+    for update skip locked;
 
     if not found then
         return jsonb_build_object('settled', 0);

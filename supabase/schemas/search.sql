@@ -33,13 +33,12 @@ declare
     v_hits jsonb;
     v_pattern text;
     v_focus text;
-    c_unindexed constant integer := 100;
     v_unindexed search.documents[];
 begin
     perform private.require_self(find_messages.user_id);
 
     -- One snapshot shows the index, the watermarks and what is above them: a message is in one of both.
-    v_unindexed := search.read_unindexed(find_messages.user_id, c_unindexed);
+    v_unindexed := search.read_unindexed(find_messages.user_id, 100);
 
     loop
         if v_is_wide then
@@ -118,28 +117,24 @@ begin
 
     -- A word is a whole one between spaces, and beside a letter of those scripts, as it is in the index.
     with terms as (
-        select word, true as is_whole
+        select word, not v_is_wide or char_length(word) < 3 as is_whole
         from jsonb_array_elements_text(v_parsed -> 'words') as word
-        where not v_is_wide or char_length(word) < 3
-        union all
-        select part, false
-        from jsonb_array_elements_text(v_parsed -> 'words') as part
-        where v_is_wide and char_length(part) > 2
         union all
         select run, false
         from jsonb_array_elements_text(v_parsed -> 'runs') as run
     ),
     patterns as (
-        select t.is_whole,
-               case when t.is_whole then '(?:(?<![^ ])|(?<=' || c_letter || '))(?:' else '(?:' end as opens,
-               case when t.is_whole then ')(?:(?![^ ])|(?=' || c_letter || '))' else ')' end as closes,
-               string_agg(t.word, '|' order by char_length(t.word) desc) as words,
-               (array_agg(t.word order by char_length(t.word) desc))[1] as longest
+        select case
+                   when t.is_whole then
+                       '(?:(?<![^ ])|(?<=' || c_letter || '))(?:%s)(?:(?![^ ])|(?=' || c_letter || '))'
+                   else '(?:%s)'
+               end as shape,
+               array_agg(t.word order by char_length(t.word) desc) as words
         from terms as t
         group by t.is_whole
     )
-    select string_agg(p.opens || p.words || p.closes, '|'),
-           (array_agg(p.opens || p.longest || p.closes order by char_length(p.longest) desc))[1]
+    select string_agg(format(p.shape, array_to_string(p.words, '|')), '|'),
+           (array_agg(format(p.shape, p.words[1]) order by char_length(p.words[1]) desc))[1]
     into v_pattern, v_focus
     from patterns as p;
 
@@ -149,9 +144,22 @@ begin
         'focus', v_focus,
         'parts', v_is_wide,
         'cut', v_is_cut,
-        'incomplete',
-        search.count_unindexed(find_messages.user_id, c_unindexed + 1)
-            > (select count(distinct n.message_id) from unnest(v_unindexed) as n),
+        'incomplete', exists (
+            select 1
+            from search.watermarks as w
+            cross join lateral (
+                select c.last_seq
+                from private.conversations as c
+                where c.user_id = find_messages.user_id and c.id = w.conversation_id
+                limit 1
+            ) as its
+            where w.user_id = find_messages.user_id
+              and its.last_seq - w.indexed_seq > (
+                  select count(distinct n.message_id)
+                  from unnest(v_unindexed) as n
+                  where n.conversation_id = w.conversation_id
+              )
+        ),
         'next', case when jsonb_array_length(v_hits) > page_size then
             (v_hits -> (page_size - 1)) - 'starts_at' || jsonb_build_object(
                 'oldest', v_oldest, 'newest', v_newest, 'parts', v_is_wide, 'cut', v_is_cut
@@ -306,13 +314,7 @@ begin
         limit 1
     ) as c;
 
-    return jsonb_build_object(
-        'hits', v_hits,
-        'parts', v_found -> 'parts',
-        'cut', v_found -> 'cut',
-        'incomplete', v_found -> 'incomplete',
-        'next', v_found -> 'next'
-    );
+    return v_found - array['pattern', 'focus'] || jsonb_build_object('hits', v_hits);
 exception
     when query_canceled then
         raise exception 'The search takes too long: narrow it.'

@@ -17,7 +17,6 @@ declare
     v_bytes bigint := 0;
     v_ids uuid[] := '{}';
     v_seqs bigint[] := '{}';
-    v_free uuid[];
 begin
     for v_watermark in
         select w.conversation_id, w.indexed_seq
@@ -43,32 +42,22 @@ begin
         v_seqs := v_seqs || v_step.indexed_seq;
     end loop;
 
-    -- Last, because a writer may wait for these rows. A conversation that nobody writes to has all its
-    -- messages in the next statement's sight: only then may its watermark go.
-    v_free := array(
-        select locked.id
-        from unnest(v_ids) as step (id)
+    -- Last, because a writer may wait for these rows. A watermark may go only while nobody writes to its
+    -- conversation, whose row, once it is held, has the place of its newest message.
+    delete from search.watermarks as w
+    using (
+        select step.conversation_id
+        from unnest(v_ids, v_seqs) as step (conversation_id, indexed_seq)
         -- With its lock it is looked up, whatever the planner takes the tables for.
         cross join lateral (
             select c.id
             from private.conversations as c
-            where c.user_id = index_messages.user_id and c.id = step.id
+            where c.user_id = index_messages.user_id and c.id = step.conversation_id
+              and c.last_seq <= step.indexed_seq
             for no key update skip locked
-        ) as locked
-    );
-
-    delete from search.watermarks as w
-    using unnest(v_ids, v_seqs) as step (conversation_id, indexed_seq)
-    where w.user_id = index_messages.user_id and w.conversation_id = step.conversation_id
-      and w.conversation_id = any (v_free)
-      -- Likewise with a limit.
-      and (
-          select m.seq
-          from public.messages as m
-          where m.user_id = index_messages.user_id and m.conversation_id = w.conversation_id
-            and m.seq > step.indexed_seq
-          limit 1
-      ) is null;
+        ) as held
+    ) as done
+    where w.user_id = index_messages.user_id and w.conversation_id = done.conversation_id;
 
     update search.watermarks as w
     set indexed_seq = step.indexed_seq
@@ -106,23 +95,21 @@ as $$
 begin
     -- Held against a deletion until the commit. Whoever deletes one keeps this from waiting.
     with due as materialized (
-        select m.id, m.seq, m.role, m.created_at, m.content, m.generated_code
+        select m.id, m.seq, m.role, m.created_at, m.content, m.generated_code,
+               octet_length(m.content) + coalesce(octet_length(m.generated_code), 0) as size
         from public.messages as m
         where m.user_id = index_conversation.user_id
           and m.conversation_id = index_conversation.conversation_id
           and m.seq between after_seq + 1 and after_seq + most
         for key share nowait
     ),
-    sized as (
-        select d.*, octet_length(d.content) + coalesce(octet_length(d.generated_code), 0) as size,
-               sum(octet_length(d.content) + coalesce(octet_length(d.generated_code), 0))
-                   over (order by d.seq) as size_so_far
-        from due as d
-    ),
     chosen as (
         select *
-        from sized as s
-        where s.size_so_far - s.size < most_bytes
+        from (
+            select d.*, sum(d.size) over (order by d.seq) - d.size as size_before
+            from due as d
+        ) as sized
+        where size_before < most_bytes
     ),
     written as (
         insert into search.documents
@@ -133,23 +120,15 @@ begin
         cross join lateral search.read_words(c.content, c.generated_code) as w
         on conflict on constraint documents_pkey do nothing
     )
-    select count(*), coalesce(sum(c.size), 0), max(c.seq)
+    -- Where nothing is there, but something beyond, there are places that a repair has yet to close.
+    select count(*), coalesce(sum(c.size), 0), coalesce(max(c.seq), greatest(after_seq, (
+        select least(after_seq + most, its.last_seq)
+        from private.conversations as its
+        where its.user_id = index_conversation.user_id
+          and its.id = index_conversation.conversation_id
+    )))
     into messages, bytes, indexed_seq
     from chosen as c;
-
-    -- Nothing there, but something beyond: places that a repair has yet to close.
-    if indexed_seq is null then
-        indexed_seq := case
-            when exists (
-                select 1
-                from public.messages as m
-                where m.user_id = index_conversation.user_id
-                  and m.conversation_id = index_conversation.conversation_id
-                  and m.seq > after_seq + most
-            ) then after_seq + most
-            else after_seq
-        end;
-    end if;
 end;
 $$;
 
@@ -166,67 +145,26 @@ as $$
     with recursive users (user_id) as (
         (select w.user_id from search.watermarks as w order by w.user_id limit 1)
         union all
-        select (
+        select following.user_id
+        from users as u
+        cross join lateral (
             select w.user_id
             from search.watermarks as w
             where w.user_id > u.user_id
             order by w.user_id
             limit 1
-        )
-        from users as u
-        where u.user_id is not null
+        ) as following
     )
     select jsonb_build_object('users', coalesce(jsonb_agg(u.user_id order by random()), '[]'))
-    from (
-        select users.user_id
-        from users
-        where users.user_id is not null
-        limit list_users_to_index.most
-    ) as u;
+    from (select * from users limit list_users_to_index.most) as u;
 $$;
 
 revoke all on function public.list_users_to_index from public, anon, authenticated, service_role;
 grant execute on function public.list_users_to_index to service_role;
 comment on function public.list_users_to_index is 'Users of whom not all messages are in the search index: {users: [id]}, in a random order.';
 
--- What a search reads beside the index.
-
-create function search.count_unindexed(user_id uuid, most integer)
-returns integer
-language sql stable security invoker set search_path = ''
-as $$
-    with unfinished as materialized (
-        select w.conversation_id, w.indexed_seq
-        from search.watermarks as w
-        where w.user_id = count_unindexed.user_id
-        limit 1000
-    )
-    select case
-        when (select count(*) from unfinished) = 1000 then count_unindexed.most
-        else (
-            select count(*)::integer
-            from (
-                select 1
-                from unfinished as u
-                -- With its limit it can't be joined in any other order.
-                cross join lateral (
-                    select 1
-                    from public.messages as m
-                    where m.user_id = count_unindexed.user_id
-                      and m.conversation_id = u.conversation_id
-                      and m.seq between u.indexed_seq + 1 and u.indexed_seq + count_unindexed.most
-                    limit count_unindexed.most
-                ) as m
-                limit count_unindexed.most
-            ) as unindexed
-        )
-    end;
-$$;
-
-comment on function search.count_unindexed is 'How many of a user''s messages are above their watermarks, counted up to a number; that number where they are in very many conversations.';
-
--- Sorting is switched off, so that whatever the statistics say the newest come from the end of their
--- index, and no others are read.
+-- What a search reads beside the index. Sorting is switched off, so that whatever the statistics say the
+-- newest come from the end of their index, and no others are read.
 create function search.read_unindexed(user_id uuid, most integer)
 returns search.documents[]
 language plpgsql stable security invoker set search_path = ''

@@ -69,19 +69,19 @@ begin
         raise exception 'There is no word to look for: signs, quotes and emoji alone can''t be found.'
             using errcode = 'PT400', detail = 'invalid_request';
     end if;
-    return jsonb_build_object(
-        'query', v_query::text,
-        'words', (
-            select coalesce(jsonb_agg(distinct term), '[]')
-            from unnest(v_terms) as term
-            where term !~ c_letter
-              and octet_length(term) < 2047 -- a longer one is in no index and fits in no tsquery
-        ),
-        'runs', (
-            select coalesce(jsonb_agg(distinct term), '[]')
-            from unnest(v_terms) as term
-            where term ~ c_letter
+    return (
+        select jsonb_build_object(
+            'query', v_query::text,
+            'words', coalesce(
+                jsonb_agg(distinct term) filter (
+                    -- A longer one is in no index and fits in no tsquery.
+                    where term !~ c_letter and octet_length(term) < 2047
+                ),
+                '[]'
+            ),
+            'runs', coalesce(jsonb_agg(distinct term) filter (where term ~ c_letter), '[]')
         )
+        from unnest(v_terms) as term
     );
 end;
 $$;

@@ -151,28 +151,6 @@ $$;
 
 comment on function search.long_words is 'The words that can have a part of three letters or more and begin a message, for the trigram index.';
 
--- A message has one row for each stretch of it that a tsvector surely holds, so that the index
--- never refuses a message. Positions in a tsvector end at 16,383, hence the shorter stretches where
--- each letter is a word. In the worst case, 64,000 different letters of four bytes or 16,000
--- different pairs of them, a tsvector takes half of the megabyte that it may have. A stretch reaches
--- into the next one, so that no word and no short phrase is cut in two.
-create function search.split_text(source text)
-returns table (starts_at integer, stretch text)
-language sql immutable security invoker set search_path = ''
-as $$
-    select n * size + 1, substr(source, n * size + 1, size + 256)
-    from (
-        select case
-            when octet_length(source) > char_length(source)
-                and source ~ ('[' || search.unspaced_letters() || ']') then 16000
-            else 64000
-        end
-    ) as stretches (size)
-    cross join lateral generate_series(0, greatest(char_length(source) - 257, 0) / size) as n;
-$$;
-
-comment on function search.split_text is 'A text in stretches of bounded size, each with the character that it starts at.';
-
 create function search.searched_text(content text, generated_code text)
 returns text
 language sql immutable security invoker set search_path = ''
@@ -183,6 +161,12 @@ $$;
 grant execute on function search.searched_text to authenticated;
 comment on function search.searched_text is 'What is searched of a message: its text, then its code.';
 
+-- A message has one row for each stretch of it that a tsvector surely holds, so that the index
+-- never refuses a message. Positions in a tsvector end at 16,383, hence the shorter stretches where
+-- each letter is a word. In the worst case, 64,000 different letters of four bytes or 16,000
+-- different pairs of them, a tsvector takes half of the megabyte that it may have. A stretch reaches
+-- into the next one, so that no word and no short phrase is cut in two.
+--
 -- Of a very long message the first megabyte is found, and its end: of eight megabytes of words the index
 -- took longer than a call to the store may.
 create function search.read_words(content text, generated_code text)
@@ -196,17 +180,23 @@ declare
     v_text constant text := search.searched_text(content, generated_code);
     v_length constant integer := char_length(v_text);
     v_longest constant integer := c_bytes * v_length / greatest(octet_length(v_text), 1);
+    v_start constant text := left(v_text, v_longest);
+    v_size constant integer := case
+        when octet_length(v_start) > char_length(v_start)
+            and v_start ~ ('[' || search.unspaced_letters() || ']') then 16000
+        else 64000
+    end;
 begin
     return query
     select s.starts_at, to_tsvector('pg_catalog.simple', search.split_words(s.stretch))
     from (
-        select t.starts_at, t.stretch
-        from search.split_text(left(v_text, v_longest)) as t
+        select n * v_size + 1, substr(v_start, n * v_size + 1, v_size + 256)
+        from generate_series(0, greatest(char_length(v_start) - 257, 0) / v_size) as n
         union all
         select rest.starts_at, substr(v_text, rest.starts_at)
         from (select greatest(v_longest, v_length - c_end) + 1) as rest (starts_at)
         where v_length > v_longest
-    ) as s;
+    ) as s (starts_at, stretch);
 end;
 $$;
 

@@ -138,7 +138,7 @@ begin
     v_rest := v_path;
     <<back>>
     while not isempty(v_rest) loop
-        v_part := private.newest_of(v_rest, 100);
+        v_part := private.part_of(v_rest, -100);
         v_rest := v_rest - v_part;
         for v_row in
             select m.seq, octet_length(m.content) as bytes
@@ -168,7 +168,7 @@ begin
     v_rest := v_path;
     <<onwards>>
     while not isempty(v_rest) loop
-        v_part := private.oldest_of(v_rest, 100);
+        v_part := private.part_of(v_rest, 100);
         v_rest := v_rest - v_part;
         for v_row in
             select m.seq, octet_length(m.content) as bytes

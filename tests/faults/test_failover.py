@@ -4,10 +4,12 @@ One Postgres that keeps its disk keeps every acknowledged turn. Its standby has 
 a commit waits for it.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import psycopg
 import pytest
 
@@ -85,6 +87,26 @@ async def test_a_process_finds_the_new_primary(primary: Server) -> None:
         after = await way.call("ping", {}, caller=None)
         await way.aclose()
     assert after == before
+
+
+async def test_connections_without_an_answer_cost_one_call(primary: Server) -> None:
+    """As after a network that lost them all: the first to wait in vain lets go of the others."""
+    way = Postgres(primary.url(DATABASE), schema="public", timeout=60)
+    await asyncio.gather(*(way.call("ping", {}, caller=None) for _ in range(4)))
+    query = "select pid from pg_stat_activity where application_name = 'message-persistence'"
+    with psycopg.connect(primary.url()) as db:
+        servers = [psutil.Process(pid) for (pid,) in db.execute(query)]
+    for server in servers:
+        server.suspend()
+    try:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(way.call("ping", {}, caller=None), 0.2)
+        assert "version" in await asyncio.wait_for(way.call("ping", {}, caller=None), PATIENCE)
+    finally:
+        for server in servers:
+            server.resume()
+        await way.aclose()
+    assert len(servers) == 4
 
 
 def wait_for_standby(primary: Server) -> None:

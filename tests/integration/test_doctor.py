@@ -128,6 +128,22 @@ async def test_a_store_that_refuses_the_key_is_one_line_and_code_3(patient: Pati
     assert key not in said.err
 
 
+@pytest.mark.parametrize("role", ["authenticated", "service_role"])
+async def test_a_login_role_that_can_not_become_another_is_said(
+    patient: Patient, role: str
+) -> None:
+    """By the name of the one that was not granted to it."""
+    patient.plant(f"revoke {role} from message_persistence")
+    said = await patient.doctor(SUPABASE_DB_URL=patient.stack.settings.direct_url)
+    patient.plant(f"grant {role} to message_persistence")
+    well = await patient.doctor(SUPABASE_DB_URL=patient.stack.settings.direct_url)
+    assert [said.code, well.code] == [3, 0]
+    assert said.err == (
+        "the store that SUPABASE_DB_URL names can't be reached:"
+        f' permission denied to set role "{role}"\n'
+    )
+
+
 async def test_a_missing_setting_is_one_line_and_code_2(tmp_path: Path) -> None:
     """It names the setting."""
     said = await run_doctor(SUPABASE_URL="http://127.0.0.1:1", SUPABASE_SECRET_KEY="sb_secret_x")

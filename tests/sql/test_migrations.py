@@ -1,6 +1,7 @@
 """The migrations make what the schema files say, on every Postgres that this machine has."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -9,7 +10,7 @@ import pytest
 from local import database, schema
 from local.errors import LocalStackError
 from shared.persistence.integrity import SCHEMA_VERSION
-from tests.support.catalog import describe, difference
+from tests.support.catalog import describe, difference, shared_rows, stored_rows
 from tests.support.clients import install_clients
 from tests.support.postgres import Server, programs_of, running_server
 
@@ -23,80 +24,65 @@ MADE = re.compile(
     re.MULTILINE,
 )
 
-# Each differs from the schema files in one thing.
-PLANTED = {
-    "body": "create or replace function public.ping() returns jsonb language sql stable"
-    " set search_path = '' as 'select jsonb_build_object(''now'', clock_timestamp())'",
-    "setting of a function": "alter function public.ping() set statement_timeout = '1s'",
-    "security of a function": "alter function public.ping() security definer",
-    "volatility of a function": "alter function public.ping() volatile",
-    "cost of a function": "alter function public.ping() cost 7",
-    "parallel safety of a function": "alter function public.ping() parallel safe",
-    "comment on a function": "comment on function public.ping() is 'Changed.'",
-    "comment on a table": "comment on table public.turns is 'Changed.'",
-    "comment on a column": "comment on column public.turns.attempt is null",
-    "comment on a policy": "comment on policy select_own on public.turns is 'Changed.'",
-    "comment on an index": "comment on index public.idx_turns_user_id is 'Changed.'",
-    "grant on a table": "grant delete on public.turns to service_role",
-    "grant on a column": "grant update (content) on public.messages to authenticated",
-    "grant on a function": "grant execute on function public.ping() to authenticated",
-    "grant on a schema": "grant usage on schema search to service_role",
-    "default privilege": "alter default privileges in schema public grant select on tables to anon",
-    "policy": "alter policy select_own on public.turns using (user_id = auth.uid())",
-    "role of a policy": "alter policy select_own on public.turns to anon",
-    "check of a policy": "alter policy insert_own on public.conversations with check (true)",
-    "row-level security": "alter table public.turns disable row level security",
-    "policy on live events": "drop policy listen_to_own_conversation on realtime.messages",
-    "trigger": "alter table public.messages disable trigger messages_broadcast",
-    "index": "drop index public.idx_turns_user_id",
-    "deferrability": "alter table public.turns"
-    " alter constraint turns_user_id_conversation_id_fkey deferrable",
-    "constraint": "alter table public.messages drop constraint messages_role_known",
-    "default of a column": "alter table public.turns alter column replays set default 1",
-    "column": "alter table public.turns add column planted integer",
-    "type": "create type public.planted as enum ('one', 'two')",
-    "storage parameter": "alter table public.turns set (fillfactor = 50)",
-}
+# Each makes a difference to what the migrations make.
+CHANGES = (Path(__file__).parent / "changes.sql").read_text().split(";\n")[:-1]
 
 
-@pytest.mark.promise("migrations", red="29 kinds of difference, each in a control below")
+@pytest.mark.promise("migrations", red="each statement of `changes.sql`, in a control below")
 @pytest.mark.parametrize("major", [15, 17, 18])
-def test_the_migrations_make_exactly_what_the_schema_files_say(major: int) -> None:
+def test_the_migrations_make_exactly_what_the_schema_files_say(major: int, tmp_path: Path) -> None:
     """On an empty server: all in order, then none; the files of the schema make the same."""
     install_clients()
     programs = programs_of(major)
     if programs is None:
         pytest.skip(f"no PostgreSQL {major} server on this machine (only its programs are needed)")
+    for number, path in enumerate(schema.schema_files()):
+        (tmp_path / f"{number:03}_{path.name}").write_bytes(path.read_bytes())
     names = [script.name for script in sorted(database.MIGRATIONS.glob("*.sql"))]
-    with (
-        running_server(programs) as server,
-        server.database() as migrated,
-        server.database() as url,
-    ):
-        database.shape(migrated)
-        applied = [database.migrate(migrated) for _ in range(2)]
-        database.shape(url)
-        with psycopg.connect(migrated) as connection:
+    with running_server(programs) as server, server.database() as one, server.database() as other:
+        made, applied = _make(one, database.MIGRATIONS)
+        said, _ = _make(other, tmp_path)
+        again = database.migrate(one)
+        with psycopg.connect(one) as connection:
             version = connection.info.server_version // 10_000
-            made = describe(connection)
-        with psycopg.connect(url) as connection:
-            for path in schema.schema_files():
-                connection.execute(path.read_bytes())
-            said = describe(connection)
-    assert version == major
-    assert applied == [names, []]
+    assert (version, applied, again) == (major, names, [])
     assert difference(said, made) == ""
 
 
-@pytest.mark.parametrize("what", PLANTED)
-def test_negative_control_the_catalog_shows_a_changed(
-    scratch: psycopg.Connection, catalog: str, what: str
+def _make(url: str, folder: Path) -> tuple[str, list[str]]:
+    """Apply a folder to an empty database; return all that is in it then, and what was applied."""
+    database.shape(url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        before = shared_rows(connection)
+        applied = database.migrate(url, folder)
+        assert shared_rows(connection) == before, "a migration changes what all databases share"
+        return describe(connection, None) + stored_rows(connection), applied
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_negative_control_the_catalog_shows(
+    scratch: psycopg.Connection, whole: str, change: str
 ) -> None:
-    """One thing changed by hand is a difference, and without it there is none."""
-    before = difference(catalog, describe(scratch))
-    scratch.execute(PLANTED[what].encode())
-    assert before == ""
-    assert difference(catalog, describe(scratch)) != ""
+    """What is changed by hand is a difference."""
+    scratch.execute(change.encode())
+    assert describe(scratch, None) != whole
+
+
+@pytest.mark.parametrize(
+    ("change", "look"),
+    [
+        ("alter role anon set statement_timeout = '1s'", shared_rows),
+        ("grant service_role to anon", shared_rows),
+        ("insert into private.limits (bytes_per_day) values (1)", stored_rows),
+    ],
+)
+def test_negative_control_no_change_beside_the_catalog_is_missed(
+    scratch: psycopg.Connection, change: str, look: Callable[[psycopg.Connection], str]
+) -> None:
+    """Rows that a migration inserts, and what the databases of a server share."""
+    before = look(scratch)
+    scratch.execute(change.encode())
+    assert look(scratch) != before
 
 
 def test_the_migrations_are_what_the_schema_files_are() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from typing import Any
 
 import psycopg
 import pytest
@@ -174,6 +175,46 @@ async def test_who_waited_for_a_deletion_finds_nothing(database_url: str) -> Non
         left = db.execute("select count(*) from turns").fetchone()
     assert refused.value.diag.message_detail == "conversation_not_found"
     assert left == (0,)
+
+
+@pytest.mark.parametrize(
+    ("step", "options"),
+    [("erase_account", {"idempotency_key": "k"}), ("apply_retention", {"dry_run": False})],
+)
+def test_a_step_over_many_conversations_ends_in_time(
+    scratch: psycopg.Connection, owner: str, step: str, options: dict[str, Any]
+) -> None:
+    """What a slow store takes seconds for is one conversation at least, and the rest is more."""
+    service = Caller(scratch)
+    service.call("set_retention_policy", user_id=owner, delete_after_days=1)
+    for _ in range(3):
+        idle(scratch, owner, 5)
+    scratch.execute(
+        "create function pg_temp.wait() returns trigger language plpgsql as"
+        " 'begin perform pg_sleep(2.1); return old; end';"
+        "create trigger wait before delete on conversations"
+        " for each row execute function pg_temp.wait()"
+    )
+    service.call(step, user_id=owner, **options)
+    left = scratch.execute("select count(*) from conversations").fetchone()
+    assert left == (2,)
+
+
+def test_an_erasure_that_a_hold_stops_is_not_listed(
+    scratch: psycopg.Connection, owner: str
+) -> None:
+    """Nobody can go on with it: those that wait would be behind it for ever."""
+    service = Caller(scratch)
+    as_if_long(scratch, make_conversation(scratch, owner, messages=2))
+    idle(scratch, owner, 5)
+    service.call("erase_account", user_id=owner, idempotency_key="k", most=1)
+    scratch.execute("update conversations set deleting_since = null")
+    before = service.call("list_removals")["users"]
+    hold = service.call("place_legal_hold", user_id=owner, reason="case")
+    held = service.call("list_removals")["users"]
+    service.call("release_legal_hold", user_id=owner, hold_id=hold["id"])
+    after = service.call("list_removals")["users"]
+    assert (before, held, after) == ([owner], [], [owner])
 
 
 def test_the_sweep_ends_what_a_dead_process_left(database_url: str) -> None:

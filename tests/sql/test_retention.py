@@ -284,6 +284,21 @@ def test_a_batch_of_retention_is_bounded_in_messages_too(
     assert state(scratch, *made) == ["archived"] * 2 + ["gone"] * 3
 
 
+def test_what_is_archived_and_not_yet_to_be_deleted_is_not_looked_at(
+    scratch: psycopg.Connection, service: Caller, owner: str
+) -> None:
+    """A user may have tens of thousands of it; what is to be deleted goes all the same."""
+    service.call("set_retention_policy", archive_after_days=1, delete_after_days=9)
+    made = [idle(scratch, owner, days, archived_at="2020-01-01") for days in (3, 4, 5, 10)]
+    scratch.execute("set local track_functions = 'all'")
+    service.call("apply_retention", user_id=owner, dry_run=False)
+    looked_at = scratch.execute(
+        "select calls from pg_stat_xact_user_functions where funcname = 'retention_action'"
+    ).fetchone()
+    assert state(scratch, *made) == ["archived"] * 3 + ["gone"]
+    assert looked_at == (2,)
+
+
 @pytest.mark.promise("retention", red="depth as a check constraint")
 def test_what_was_too_deep_before_there_was_a_limit_stops_nobody(
     scratch: psycopg.Connection, service: Caller, owner: str

@@ -45,7 +45,6 @@ ALLOWED = {
         # of what it is given, and of what the caller can see
         "private.describe_rows(text,turns,private.conversations,jsonb,jsonb,json,json)",
         "private.describe_turn(uuid,uuid,text,integer)",
-        "private.end_of_branch(uuid,uuid,integer)",
         "private.exported_page(uuid,private.conversations,bigint,bigint)",
         "private.branches_of(uuid,private.conversations)",  # of what the caller can see
         "private.find_siblings(uuid,uuid,int8multirange,branches[],bigint)",
@@ -54,13 +53,11 @@ ALLOWED = {
         "private.measure_messages(uuid,uuid,bigint,bigint,bigint)",
         "private.bytes_beside_text(text,jsonb)",  # likewise
         "private.message_of_turn(uuid,turns)",
-        "private.newest_of(int8multirange,bigint)",
         "private.newest_summary(uuid,uuid,int8multirange)",
-        "private.oldest_of(int8multirange,bigint)",
-        "private.path_before(uuid,private.conversations,bigint)",
+        "private.part_of(int8multirange,bigint)",
         "private.path_along(branches[],integer,bigint)",  # of what it is given
         "private.path_end(branches[],integer,bigint,bigint)",
-        "private.path_to(uuid,private.conversations,integer)",
+        "private.path_to(uuid,private.conversations,integer,bigint)",
         "private.new_id()",
         "private.parts_of_draft(text,jsonb)",  # likewise
         "private.read_history(uuid,uuid,integer,int8multirange,bigint,uuid)",
@@ -104,7 +101,7 @@ ALLOWED = {
         "search.note_unindexed()",  # a client may not write the watermarks, its messages move them
         "search.forget_words()",  # nor may who repairs a message
         f"search.find_messages({SEARCH})",  # under a policy no search index serves
-        "private.broadcast_branch(uuid,integer)",  # as the next one
+        "private.activate_branch(uuid,uuid,integer)",  # as the next one
         "private.broadcast_message()",  # a client may not send to a topic
         "private.broadcast_status(uuid,uuid,text,text,jsonb)",  # likewise
     },
@@ -307,7 +304,7 @@ def test_whoever_sends_a_live_event_does_so_as_one_role(db: psycopg.Connection) 
         " where p.prosrc like '%realtime.send(%' and p.pronamespace <> 'realtime'::regnamespace"
     )
     assert dict(senders) == {
-        "broadcast_branch": True,
+        "activate_branch": True,
         "broadcast_message": True,
         "broadcast_status": True,
     }

@@ -30,6 +30,13 @@ def catalog(bare_server: Server) -> str:
         return describe(connection)
 
 
+@pytest.fixture(scope="session")
+def whole(bare_server: Server) -> str:
+    """All of a migrated database."""
+    with psycopg.connect(bare_server.url(MIGRATED)) as connection:
+        return describe(connection, None)
+
+
 @pytest.fixture
 def shaped_url(bare_server: Server) -> Iterator[str]:
     """An empty database, shaped like Supabase's."""

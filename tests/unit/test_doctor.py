@@ -8,6 +8,7 @@ import pytest
 import respx
 
 from shared.doctor import (
+    MISCONFIGURED,
     NO_REMEDY,
     REMEDIES,
     UNREACHABLE,
@@ -170,3 +171,25 @@ def test_a_schema_that_is_not_exposed_is_said_by_its_name(
         respx.post(f"{URL}/rest/v1/rpc/ping").respond(406, json={"code": "PGRST106"})
         assert main([]) == UNREACHABLE
     assert "schema chat (DATABASE_SCHEMA)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "said"),
+    [
+        ("postgresql://u:word@127.0.0.1:1/postgres", UNREACHABLE, "port 1 failed"),
+        ("postgresql://u:p@word@h/postgres", MISCONFIGURED, "percent-encoded"),
+    ],
+)
+def test_a_postgres_that_can_not_be_asked_is_said_with_the_reason(
+    url: str,
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In one line, without the password."""
+    monkeypatch.setattr("shared.doctor.load_settings", lambda: unit_settings(supabase_db_url=url))
+    assert main([]) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert "word" not in line.replace("password", "")

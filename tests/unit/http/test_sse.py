@@ -1,13 +1,15 @@
 """Server-sent events: their encoding, the pause between them, and the way back in."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from shared.errors import StoreUnavailableError
 from shared.http import sse
-from shared.http.sse import event_stream, wants_events
+from shared.http.sse import event_stream, ui_message_stream, wants_events
 from shared.turns.follow import START, Place, TurnEvent
 
 
@@ -75,6 +77,52 @@ async def test_events_that_are_ready_are_one_piece() -> None:
         chunks.append(bytes(chunk))  # type: ignore[arg-type]
         release.set()
     assert [chunk.count(b"event: ") for chunk in chunks] == [2, 1]
+
+
+async def test_a_large_event_goes_out_in_pieces_and_whole() -> None:
+    """As fast as the client reads it."""
+    text = "".join(map(str, range(40_000)))
+
+    async def large() -> AsyncIterator[TurnEvent]:
+        yield TurnEvent("message", {"content": text}, START)
+
+    chunks = [bytes(chunk) async for chunk in event_stream(large()).body_iterator]  # type: ignore[arg-type]
+    assert max(map(len, chunks)) == sse.CHUNK_BYTES
+    assert json.dumps({"content": text}).encode() in b"".join(chunks)
+
+
+@pytest.mark.promise("client gone", red="nobody stops the reading")
+async def test_a_client_that_leaves_stops_what_was_read_for_it() -> None:
+    """Whatever its events come from is closed."""
+    closed = asyncio.Event()
+
+    async def endless() -> AsyncIterator[TurnEvent]:
+        try:
+            yield TurnEvent("accepted", {}, START)
+            await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    chunks: Any = event_stream(endless()).body_iterator
+    await anext(chunks)
+    await chunks.aclose()
+    await asyncio.wait_for(closed.wait(), 60)
+
+
+async def test_chunks_of_the_sdks_protocol_end_with_its_last_word() -> None:
+    """Also behind an error, which says nothing internal."""
+
+    async def breaking() -> AsyncIterator[dict[str, Any]]:
+        yield {"type": "start"}
+        raise RuntimeError("secret")
+
+    response = ui_message_stream(breaking())
+    body = b"".join([bytes(chunk) async for chunk in response.body_iterator])  # type: ignore[arg-type]
+    start, error, done = body.split(b"\n\n")[:-1]
+    assert (start, done) == (b'data: {"type": "start"}', b"data: [DONE]")
+    assert json.loads(error.removeprefix(b"data: "))["type"] == "error"
+    assert b"secret" not in error
+    assert response.headers["x-vercel-ai-ui-message-stream"] == "v1"
 
 
 @pytest.mark.parametrize(

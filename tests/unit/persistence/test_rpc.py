@@ -1,5 +1,6 @@
 """What the Data API's failures mean: each becomes the one error that callers get."""
 
+import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
@@ -211,6 +212,39 @@ async def test_a_network_failure_is_tried_once_and_is_a_503(
         route = respx.post(FUNCTION).mock(side_effect=failure)
         assert await code_of(store, USER) == "store_unavailable"
     assert route.call_count == 1
+
+
+class StandingRoad:
+    """A road on which nothing comes to its end, or where every call finds the store away."""
+
+    def __init__(self, *, is_away: bool = False) -> None:
+        self.is_away = is_away
+        self.running = self.most = 0
+
+    async def call(self, *_: Any, **__: Any) -> Any:
+        """Wait for ever, or fail at once."""
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            if self.is_away:
+                raise StoreUnavailableError
+            await asyncio.Event().wait()
+        finally:
+            self.running -= 1
+
+
+@pytest.mark.promise("deadlines", red="no `timeout` around the call")
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_a_call_ends_at_its_deadline_with_its_waiting_and_its_retries(
+    *, is_away: bool
+) -> None:
+    """Calls of one user are made one after the other, where there is one place."""
+    road: Any = StandingRoad(is_away=is_away)
+    store = Store(road, timeout=0.3, places=StorePlaces(4))
+    calls = [store.call("f", {"user_id": "u"}, caller=None, attempts=1_000) for _ in range(3)]
+    failures = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 60)
+    assert [type(failure) for failure in failures] == [StoreUnavailableError] * 3
+    assert (road.most, road.running) == (1, 0)
 
 
 @pytest.mark.promise("deadlines", red="`ATTEMPTS = 1`")

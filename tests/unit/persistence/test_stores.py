@@ -106,6 +106,7 @@ async def test_each_store_renews_the_leases_of_its_own_turns() -> None:
         {"supabase_db_urls": URLS, "store_of": "a:b", "supabase_db_read_url": "postgresql://three"},
         {"supabase_db_urls": '{"one": "secret://word"}', "store_of": "a:b"},
         {"supabase_db_urls": "nonsense", "store_of": "a:b"},
+        {"supabase_db_urls": '{"one": "off"}', "store_of": "a:b"},
     ],
 )
 def test_stores_and_the_function_that_chooses_go_together(given: dict[str, str]) -> None:

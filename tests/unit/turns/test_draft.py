@@ -55,6 +55,24 @@ def test_the_text_of_a_draft_is_the_text_of_its_parts() -> None:
     assert draft.text == text_of(parts) == "Let me look.\n\nIt is cold. Brr."
 
 
+def test_text_behind_text_keeps_its_order() -> None:
+    """A text part that is given as one stands behind the text before it."""
+    draft = Draft()
+    draft.add({"type": "text", "text": "One."})
+    draft.add({"type": "text", "text": "Two."})
+    assert [change.text for change in news(draft) if isinstance(change, TextPiece)] == [
+        "One.",
+        "Two.",
+    ]
+
+
+def test_half_of_a_pair_of_surrogates_has_a_size() -> None:
+    """A model may give it, before it is escaped."""
+    draft = Draft()
+    draft.write("\ud83d")
+    assert draft.size == 3
+
+
 def test_a_reader_gets_each_change_once_and_in_its_place() -> None:
     """A text part is announced before the blank line that sets it apart."""
     draft = Draft()

@@ -1,14 +1,16 @@
 """A turn of another process: read once, whoever and however many follow it here."""
 
 import asyncio
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
+from shared.auth.caller import Caller
 from shared.errors import StoreUnavailableError, TurnNotFoundError
+from shared.turns.follow import START
 from shared.turns.followed import POLL_SECONDS
 from tests.support.engines import ScriptedEngine
-from tests.support.heart import Process, begin, until
+from tests.support.heart import USER, Process, begin, until
 from tests.support.in_memory_store import InMemoryStore
 from tests.support.store_faults import away
 
@@ -67,25 +69,41 @@ async def test_only_what_is_new_is_read(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 async def test_nothing_is_read_once_nobody_follows() -> None:
-    """And who comes then begins with a whole reading."""
+    """Until then it is read for whoever stays; who comes later begins with a whole reading."""
     store = InMemoryStore()
     turn_id = await a_running_turn(store)
     process = Process(store)
     for whole in (1, 2):
         for reading in [process.following(turn_id) for _ in range(3)]:
-            await asyncio.sleep(2 * POLL_SECONDS)
+            calls = store.calls["follow_turn"]
+            await asyncio.sleep(2.5 * POLL_SECONDS)
+            assert store.calls["follow_turn"] >= calls + 2
             await reading.leave()
         calls = store.calls.total()
         await asyncio.sleep(100)
         assert store.calls.total() == calls
-        assert store.calls["load_turn"] <= 3 * whole
+        assert store.calls["load_turn"] == whole
 
 
-async def test_what_keeps_a_turn_from_being_read_is_said_to_all() -> None:
-    """Those who come back have it read from its start."""
+async def test_a_turn_that_is_followed_here_is_its_owners_alone() -> None:
+    """Nobody else finds it, whoever reads it already."""
     store = InMemoryStore()
     turn_id = await a_running_turn(store)
     process = Process(store)
+    reading = process.following(turn_id)
+    await asyncio.sleep(POLL_SECONDS)
+    with pytest.raises(TurnNotFoundError):
+        await process.runner.follow(uuid4(), turn_id, caller=Caller(None, None), place=START)
+    await reading.leave()
+
+
+async def test_what_keeps_a_turn_from_being_read_is_said_to_all() -> None:
+    """Also to who reads slowly; those who come back have it read from its start."""
+    store = InMemoryStore()
+    turn_id = await a_running_turn(store)
+    process = Process(store)
+    slow = await process.runner.follow(USER, turn_id, caller=Caller(USER, "token"), place=START)
+    await anext(slow)
     readings = [process.following(turn_id) for _ in range(3)]
     await asyncio.sleep(POLL_SECONDS / 2)
     store.faults["follow_turn"] = away
@@ -96,6 +114,12 @@ async def test_what_keeps_a_turn_from_being_read_is_said_to_all() -> None:
     again = process.following(turn_id)
     await asyncio.sleep(3 * POLL_SECONDS)
     assert not again.task.done()
+    with pytest.raises(StoreUnavailableError):
+        await anext(slow)
+    loads, later = store.calls["load_turn"], process.following(turn_id)
+    await asyncio.sleep(POLL_SECONDS)
+    assert store.calls["load_turn"] == loads
+    await later.leave()
     store.forget_conversation(next(iter(store.messages)))
     with pytest.raises(TurnNotFoundError):
         await again.task

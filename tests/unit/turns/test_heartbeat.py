@@ -160,10 +160,24 @@ async def test_no_call_grows_without_bound(
 ) -> None:
     """Large drafts go in calls of their own; a single one that is larger still goes whole."""
     monkeypatch.setattr(heartbeat, "MOST_TEXT", 10)
-    turns = [await begun_turn("x" * size) for size in (6, 6, 20, 1, 1)]
+    turns = [await begun_turn("x" * size) for size in (20, 6, 4, 6, 20, 1, 1)]
     await beating(*turns, store=store)
     await asyncio.sleep(1)
-    assert [[len(text) for _, text in call] for call in store.drafts()] == [[6], [6], [20], [1, 1]]
+    sizes = [[len(text) for _, text in call] for call in store.drafts()]
+    assert sizes == [[20], [6, 4], [6], [20], [1, 1]]
+
+
+async def test_a_part_is_written_once_and_again_where_it_has_changed(store: LeaseStore) -> None:
+    """As text is: a heartbeat has what is new."""
+    turn = await begun_turn()
+    call = {"type": "tool-x", "toolCallId": "c", "state": "input-available", "input": {}}
+    turn.add(call)
+    await beating(turn, store=store)
+    await asyncio.sleep(2)
+    turn.add({**call, "state": "output-available", "output": 1})
+    await asyncio.sleep(1)
+    sent = [[entry.version for entry in call[0].draft_parts or ()] for call in store.calls]
+    assert sent == [[1], [], [2]]
 
 
 async def test_without_a_turn_there_is_no_heartbeat(store: LeaseStore) -> None:

@@ -1,5 +1,6 @@
 """Histories that a process keeps: what the AI is given is what the store would have sent."""
 
+import asyncio
 import random
 from typing import Any
 from uuid import UUID, uuid4
@@ -100,6 +101,20 @@ async def test_what_is_kept_and_sent_is_what_is_stored(seed: int) -> None:
             of[rng.choice(["edits", "regenerates"])] = rng.choice(rows).id
         record = await process.turn(chat, "x" * rng.choice(sizes), "y" * rng.choice(sizes), **of)
         assert given(record) == await stored(store, record)
+        kept = process.histories
+        assert kept._size == sum(known.size for known in kept._kept.values())
+
+
+async def test_a_process_at_rest_forgets_in_time() -> None:
+    """Without being asked for anything, each time."""
+    process = Process(InMemoryStore())
+    process.histories = Histories(clock=asyncio.get_running_loop().time)
+    for _ in range(2):
+        await process.turn((await process.turn(None)).conversation.id)
+        await asyncio.sleep(KEPT_SECONDS / 2)
+        await process.turn((await process.turn(None)).conversation.id)
+        await asyncio.sleep(2 * KEPT_SECONDS + 1)
+        assert not process.histories._kept
 
 
 async def test_what_is_kept_is_bounded_in_bytes_and_in_time() -> None:
@@ -112,6 +127,7 @@ async def test_what_is_kept_is_bounded_in_bytes_and_in_time() -> None:
     assert 1 < len(kept) < 6
     assert kept == chats[-len(kept) :]
     process.now = KEPT_SECONDS
+    assert process.histories.known(USER, chats[-1]) is None
     process.histories._forget_in_time()
     assert not process.histories._kept
     assert process.histories._size == 0
@@ -128,3 +144,17 @@ async def test_a_conversation_that_was_deleted_and_made_again_is_sent_whole() ->
     await process.turn(chat, "New")
     record = await process.turn(chat)
     assert [row.content for row in given(record)] == ["New", "Done."]
+
+
+async def test_places_that_a_repair_closed_up_lose_no_message() -> None:
+    """The newest that is kept is the one that was asked about, whatever its place is by now."""
+    process = Process(InMemoryStore())
+    chat = (await process.turn(None)).conversation.id
+    await process.turn(chat)
+    record = await process.turn(chat)
+    assert record.context is not None
+    known = process.histories.known(USER, chat)
+    closed_up = record.context.model_copy(update={"known": 3})
+    sent = record.model_copy(update={"history": [], "context": closed_up})
+    whole = process.histories.completed(sent, known)
+    assert [row.seq for row in given(whole)] == [1, 2, 3, 4]

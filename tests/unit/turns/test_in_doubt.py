@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from shared.encoding.ids import new_id
 from shared.turns import in_doubt
-from shared.turns.in_doubt import InDoubtBegins
+from shared.turns.in_doubt import Begin, InDoubtBegins
 
 
 @pytest.mark.promise("take-over")
@@ -42,6 +43,11 @@ async def test_of_several_under_one_key_the_first_is_kept() -> None:
     for begin in (second, first, second):
         begins.keep("k", begin)
     assert begins.take("k") == first
+    begins.keep("k", first)
+    await asyncio.sleep(60)
+    third = Begin(new_id(), asyncio.get_running_loop().time())
+    begins.keep("k", third)
+    assert begins.take("k") == third
 
 
 async def test_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

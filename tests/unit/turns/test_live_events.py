@@ -63,6 +63,54 @@ async def test_an_event_says_what_and_whose_and_is_private() -> None:
     ]
 
 
+async def test_parts_go_out_as_text_does() -> None:
+    """Reasoning that has grown by what is new of it; a part in its place, without any text."""
+    out = await sending()
+    (turn,) = out.turns
+    call = {"type": "tool-x", "toolCallId": "c", "state": "input-available", "input": {}}
+    for text in ("Which ", "city?"):
+        turn.reason(text)
+        await asyncio.sleep(2 * PIECE_SECONDS)
+    turn.add(call)
+    await asyncio.sleep(2 * PIECE_SECONDS)
+    names = [event["event"] for batch in out.broadcaster.batches for event in batch]
+    says = [{k: v for k, v in said.items() if k != "attempt"} for said in out.broadcaster.says()]
+    assert list(zip(names, says, strict=True)) == [
+        ("part", {"index": 0, "offset": 0, "part": {"type": "reasoning", "text": "Which "}}),
+        ("part-delta", {"index": 0, "offset": 6, "text": "city?"}),
+        ("part", {"index": 1, "offset": 0, "part": call}),
+    ]
+
+
+async def test_events_end_with_the_last_turn_and_begin_with_the_next() -> None:
+    """Nothing is kept of a turn that has ended."""
+    out = await sending(0)
+    for _ in range(2):
+        turn = await begun_turn()
+        out.registry.add(turn, asyncio.sleep(2))
+        out.live.start()
+        turn.show("thinking")
+        await asyncio.sleep(10)
+    assert out.statuses() == [["thinking"]] * 2
+    assert not out.live._readers
+
+
+@pytest.mark.parametrize(
+    ("options", "outcome", "sent"),
+    [({}, "sent", 1), ({"deltas": "off"}, "sent", 0), ({}, "later", 1)],
+)
+async def test_what_an_outside_writer_wrote_is_passed_on_if_there_is_room(
+    options: dict[str, Any], outcome: Any, sent: int
+) -> None:
+    """Never beyond the budget, nor while Realtime wants nothing."""
+    out = await sending(0, events_per_second=2, **options)
+    out.broadcaster.outcome = outcome
+    for seconds in (0.1, 0, 0 if outcome == "sent" else 10):
+        out.live.pass_on([{}])
+        await asyncio.sleep(seconds)
+    assert len(out.broadcaster.batches) == sent
+
+
 async def test_what_comes_in_one_moment_goes_out_together_and_nothing_twice() -> None:
     """Text as one piece between the statuses that it was written between."""
     out = await sending()

@@ -1,13 +1,18 @@
 """One key, one turn: however many ask for it, at once or again, and where there is no room."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import uuid4
 
 import pytest
 
+from shared.ai import EngineEvent, EngineRequest, Finished
 from shared.auth.caller import Caller
 from shared.errors import (
+    AppError,
     ConversationNotFoundError,
     IdempotencyKeyReusedError,
     StoreUnavailableError,
@@ -15,14 +20,35 @@ from shared.errors import (
     TurnInProgressError,
     UnauthorizedError,
     UnavailableError,
+    UserNotFoundError,
 )
 from shared.models.turns import MegaMindRequest
 from tests.support.engines import FailingEngine, ScriptedEngine
 from tests.support.heart import USER, Process, begin, turn_request, until
 from tests.support.in_memory_store import InMemoryStore
-from tests.support.store_faults import away
+from tests.support.store_faults import Call, Held, away
 
 CALLERS = 24
+NATIVE = {"framework": "any", "version": "1", "data": []}
+
+
+class KeepingEngine(ScriptedEngine):
+    """Keeps all that it was asked, and gives all that a reply can have."""
+
+    name = "keeping"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[EngineRequest] = []
+
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
+        """Add a native form to the result."""
+        self.asked.append(asked)
+        async for event in super().run(asked):
+            if isinstance(event, Finished):
+                yield Finished(event.result.model_copy(update={"native": NATIVE}))
+            else:
+                yield event
 
 
 @pytest.mark.promise("one key, one effect")
@@ -63,6 +89,86 @@ async def test_a_turn_is_forgotten_however_it_ends() -> None:
     for key in ("one", "two"):
         assert not (await failing.ask(key)).success
         await asyncio.sleep(0)
+
+
+async def test_a_stored_reply_answers_its_key_before_its_worker_knows() -> None:
+    """Whoever asks again doesn't wait for the answer that the worker waits for."""
+    store, held = InMemoryStore(), Held()
+    process = Process(store)
+    store.faults["complete_turn"] = held
+    asking = process.asking()
+    await held.committed.wait()
+    again = await asyncio.wait_for(process.ask(), 1)
+    held.release.set()
+    assert (again.replayed, again.message) == (True, (await asking).message)
+
+
+async def test_a_turn_that_regenerates_asks_what_was_asked() -> None:
+    """Its own request says nothing."""
+    store, engine = InMemoryStore(), ScriptedEngine()
+    process = Process(store, engine)
+    first = await process.ask()
+    (reply,) = (turn.reply for turn in store.turns.values())
+    assert reply is not None
+    body = MegaMindRequest(conversationId=first.conversation_id, regenerates=reply.id)
+    again = await process.runner.run(replace(turn_request("again"), body=body))
+    assert not again.replayed
+    assert engine.requests == ["Hello", "Hello"]
+
+
+async def test_whatever_a_request_says_reaches_the_store_and_the_ai(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the limits that are set, and what this process was sent of the history before."""
+    store, engine = InMemoryStore(), KeepingEngine()
+    process = Process(store, engine, turns_per_day=50, tokens_per_day=60_000)
+    first = await process.ask("first", projectId=USER)
+    begun = AsyncMock(side_effect=store.begin_turn)
+    monkeypatch.setattr(store, "begin_turn", begun)
+    (turn,) = store.turns.values()
+    part = {"type": "file", "mediaType": "image/png", "url": "https://x.example/a.png"}
+    body: dict[str, Any] = {
+        "conversationId": turn.conversation_id,
+        "edits": turn.user_message.id,
+        "parts": [part],
+    }
+    request = replace(turn_request("second", **body), opens_conversation=True)
+    answer = await process.runner.run(request)
+    asked = begun.await_args_list[0].kwargs
+    assert turn.reply is not None
+    assert {
+        "edits": turn.user_message.id,
+        "opens_conversation": True,
+        "turns_per_day": 50,
+        "tokens_per_day": 60_000,
+        "known_from": None,
+    }.items() <= asked.items()
+    (_, given) = engine.asked
+    assert (given.project_id, [*given.parts][1:]) == (USER, [part])
+    assert answer.message.metadata["intent"] == "explain"
+    assert answer.message.metadata["context"]["messages"] == 0
+    assert first.message.metadata["engine"] == "keeping"
+    assert [row.native for row in store.messages[turn.conversation_id][1::2]] == [NATIVE] * 2
+
+
+@pytest.mark.parametrize(
+    ("caller", "error"),
+    [(Caller(USER, "token"), UnauthorizedError), (Caller(None, None), UserNotFoundError)],
+)
+async def test_an_account_that_is_gone_begins_nothing(
+    caller: Caller, error: type[AppError]
+) -> None:
+    """With its own token it is not let in, for the service it is not there."""
+    store = InMemoryStore()
+
+    async def no_account(_: Call) -> Any:
+        raise UnauthorizedError
+
+    store.faults["begin_turn"] = no_account
+    request = replace(turn_request(), caller=caller)
+    with pytest.raises(error) as caught:
+        await Process(store).runner.run(request)
+    assert type(caught.value) is error
 
 
 @pytest.mark.promise("one key, one effect", red="`begin_turn` does not compare the request")

@@ -2,7 +2,10 @@
 
 import asyncio
 import gc
+import json
+from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -24,7 +27,9 @@ async def test_a_reply_that_can_not_be_stored_is_given_away_and_stored_later(fau
     store.faults["complete_turn"] = fault
     with pytest.raises(ReplyNotStoredError) as caught:
         await process.ask()
-    assert caught.value.body()["reply"]["content"] == "Done."
+    body = json.loads(json.dumps(caught.value.body()))
+    assert body["reply"]["content"] == "Done."
+    assert [body["details"]["turnId"]] == [str(turn_id) for turn_id in store.turns]
     await asyncio.sleep(200)  # many leases: heartbeats still go through
     del store.faults["complete_turn"]
     response = await process.ask()
@@ -159,14 +164,19 @@ async def test_a_client_that_leaves_while_its_stream_takes_a_turn_over_changes_n
 
 
 @pytest.mark.promise("client gone", red="an exception that nobody fetches")
-async def test_a_begin_that_fails_once_its_caller_has_left_is_nobodys_error() -> None:
+@pytest.mark.parametrize(
+    "ask", [Process.asking, lambda process: process.following(uuid4()).task], ids=["run", "follow"]
+)
+async def test_a_call_that_fails_once_its_caller_has_left_is_nobodys_error(
+    ask: Callable[[Process], asyncio.Task[Any]],
+) -> None:
     """No task is left, no turn, and no exception that nobody has seen."""
     unseen: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
     store = InMemoryStore()
     process = Process(store)
     store.fault = hung
-    asking = process.asking()
+    asking = ask(process)
     await asyncio.sleep(1)
     asking.cancel()
     await asyncio.sleep(10)
@@ -191,9 +201,11 @@ async def test_a_client_that_leaves_in_mid_stream_comes_back_to_the_whole_text()
     settled = process.streaming()
     await settled.task
     for stream in (back, follower, settled):
+        assert stream.events[0].name == "accepted"
         assert stream.text() == "".join(PIECES)
         assert [event.name for event in stream.events[-2:]] == ["message", "done"]
     assert [s.events[-1].data["replayed"] for s in (back, settled)] == [False, True]
+    assert [event.is_rest for event in settled.events if event.name == "delta"] == [True]
     assert engine.runs == 1
 
 
@@ -205,6 +217,7 @@ async def test_a_stream_has_every_event_once_and_in_order() -> None:
     stream = Process(store, engine).streaming()
     await stream.task
     (turn,) = store.turns.values()
+    assert json.dumps([event.data for event in stream.events])
     names = [event.name for event in stream.events]
     assert [name for name in names if name not in {"status", "delta"}] == [
         "accepted",

@@ -19,7 +19,7 @@ from shared.turns.own_turn import OwnTurn
 from tests.support.engines import ScriptedEngine
 from tests.support.heart import USER, Process, turn_request, until
 from tests.support.in_memory_store import InMemoryStore
-from tests.support.store_faults import away
+from tests.support.store_faults import Held, away
 
 
 def own_turn(process: Process, key: str = "k", **body: Any) -> OwnTurn:
@@ -327,13 +327,15 @@ async def test_a_caller_that_goes_away_while_the_turn_begins_leaves_no_open_turn
     process: Process,
 ) -> None:
     """What was begun is ended, instead of being kept alive for nobody."""
+    process.store.faults["begin_turn"] = held = Held()
     task = asyncio.create_task(write(process, "Never."))
-    await until(lambda: bool(process.store.turns))
+    await held.committed.wait()
     task.cancel()
     await asyncio.wait({task})
-    await until(lambda: all(t.reply for t in process.store.turns.values()))
+    held.release.set()
     (stored,) = process.store.turns.values()
-    assert stored.status in {"interrupted", "completed"}
+    await until(lambda: stored.reply is not None, seconds=1)
+    assert stored.status == "interrupted"
 
 
 async def test_a_body_in_a_generator_that_is_closed_ends_its_turn(process: Process) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from shared.turns.draft import TextPiece
 from shared.turns.running_turn import Position, RunningTurn, StatusChange
 from tests.support.heart import begun_turn
+
+PART = {"type": "tool-x", "toolCallId": "c", "state": "input-available", "input": {}}
 
 
 async def running(*pieces: str) -> RunningTurn:
@@ -67,13 +70,38 @@ async def test_a_reader_that_joins_has_the_status_as_news_and_the_rest_of_the_te
     assert turn.changes_since(turn.position_at(9)) == [generating]
 
 
-async def test_a_change_wakes_whoever_waits_for_it() -> None:
+async def test_statuses_and_parts_stand_where_they_came() -> None:
+    """In the text, whichever there are more of."""
+    turn = await running()
+    turn.show("generating")
+    turn.write("Look.")
+    turn.add(PART)
+    turn.write("Done.")
+    turn.show("saving")
+    assert [type(change).__name__ for change in turn.changes_since(Position())] == [
+        *("StatusChange", "PartChange", "TextPiece", "PartChange"),
+        *("PartChange", "TextPiece", "StatusChange"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda turn: turn.write("x"),
+        lambda turn: turn.reason("x"),
+        lambda turn: turn.add(PART),
+        lambda turn: turn.show("thinking"),
+        lambda turn: turn.settle(turn.record),
+        lambda turn: turn.fail(RuntimeError()),
+    ],
+)
+async def test_a_change_wakes_whoever_waits_for_it(change: Callable[[RunningTurn], None]) -> None:
     """The change that was taken before is set; the next one is another."""
     turn = await running()
-    change = turn.change
-    assert not change.is_set()
-    turn.write("x")
-    assert change.is_set()
+    awaited = turn.change
+    assert not awaited.is_set()
+    change(turn)
+    assert awaited.is_set()
     assert not turn.change.is_set()
 
 

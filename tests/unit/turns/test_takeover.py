@@ -1,10 +1,12 @@
 """Who has a turn: leases that are kept or run out, attempts that take over, workers that lost."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
 
+from shared.ai import EngineEvent, EngineRequest
 from shared.auth.caller import Caller
 from shared.encoding.storable import unescape
 from shared.errors import TurnInProgressError, TurnNotFoundError, UnavailableError
@@ -14,6 +16,24 @@ from tests.support.engines import HangingEngine, ScriptedEngine, TypingEngine
 from tests.support.heart import USER, Process, begin, until
 from tests.support.in_memory_store import InMemoryStore
 from tests.support.store_faults import Held, away
+
+
+class SlowToClose(HangingEngine):
+    """Takes its time to close."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.closed = False
+
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
+        """Hang, and close slowly."""
+        try:
+            async for event in super().run(asked):
+                yield event
+        finally:
+            await asyncio.sleep(self.seconds)
+            self.closed = True
+
 
 PIECES = ["One, ", "two, ", "três, ", "四 🎉."]
 
@@ -135,17 +155,31 @@ async def test_a_worker_that_learns_of_its_loss_stops_the_ai() -> None:
     """Before the AI is done: at the next heartbeat, whose answer says that the turn is lost."""
     store = InMemoryStore()
     sleeper = Process(store, HangingEngine())
-    sleeping = sleeper.asking()
-    await until(lambda: bool(store.turns))
+    sleeping, streaming = sleeper.asking(), sleeper.streaming()
+    await until(lambda: bool(streaming.events))
     (turn,) = store.turns.values()
     turn.lease_until, engine = 0, ScriptedEngine(hold=True)
     retrying = Process(store, engine).asking()
-    with pytest.raises(TurnInProgressError):
-        await asyncio.wait_for(sleeping, 2)
+    for losing in (sleeping, streaming.task):
+        with pytest.raises(TurnInProgressError):
+            await asyncio.wait_for(losing, 2)
     await asyncio.sleep(1)
     assert not sleeper.registry.working
     engine.release.set()
     assert (await retrying).success
+
+
+async def test_a_turn_whose_conversation_is_deleted_is_not_there_any_more() -> None:
+    """Its worker learns so at the next heartbeat, and stops the AI."""
+    store = InMemoryStore()
+    process = Process(store, HangingEngine())
+    asking = process.asking()
+    await until(lambda: bool(store.turns))
+    store.forget_conversation(next(iter(store.messages)))
+    with pytest.raises(TurnNotFoundError):
+        await asyncio.wait_for(asking, 2)
+    await asyncio.sleep(1)
+    assert not process.registry.working
 
 
 @pytest.mark.promise("take-over", red="adopted without its new attempt")
@@ -171,6 +205,7 @@ async def test_a_process_adopts_the_turn_that_it_still_works_on() -> None:
     await reading.task
     assert response.message.content == reading.text() == "".join(PIECES)
     assert (reading.attempts(), turn.attempt, engine.runs) == ([1], 2, 1)
+    assert not store.calls["follow_turn"]  # the retry follows it here
     later = [event for event in process.broadcaster.says() if event["attempt"] == 2]
     assert [event["status"] for event in later if "status" in event] == ["thinking", "generating"]
     live = "".join(event.get("text", "") for event in later)
@@ -327,6 +362,20 @@ async def test_a_turn_is_stopped_here_at_once_and_elsewhere_at_its_next_heartbea
         assert (await process.runner.cancel(USER, turn_id)).reply == response.message
         assert (await process.ask()).replayed
     assert engine.runs == 1
+
+
+@pytest.mark.parametrize(("seconds", "closed"), [(1, True), (100, False)])
+async def test_a_turn_that_is_stopped_waits_a_moment_for_its_engine_to_close(
+    seconds: float, *, closed: bool
+) -> None:
+    """Until then a process that ends isn't done; one that won't close is left behind."""
+    store, engine = InMemoryStore(), SlowToClose(seconds)
+    process = Process(store, engine)
+    asking = process.asking()
+    await asyncio.sleep(1)
+    await process.runner.cancel(USER, next(iter(store.turns)))
+    assert (await asyncio.wait_for(asking, 3)).message.metadata["error"]["type"] == "cancelled"
+    assert engine.closed is closed
 
 
 @pytest.mark.promise("model fails", red="`compose_reply` without its escaper")
