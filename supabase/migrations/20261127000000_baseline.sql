@@ -3299,12 +3299,8 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
-<<<<<<< HEAD
     v_now constant timestamptz := clock_timestamp();
-    v_turn public.turns;
-=======
     v_conversation_id uuid;
->>>>>>> main
 begin
     perform 1
     from private.conversations as c
