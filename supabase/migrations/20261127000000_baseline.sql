@@ -5555,25 +5555,22 @@ begin
           );
     end if;
 
-    v_outcome := private.outcome_of_part(user_id, import_id, part);
-    if v_outcome is not null or pieces is null then
-        return jsonb_build_object('outcome', v_outcome);
+    if pieces is not null then
+        -- Calls of one import queue at its first part, and behind them whoever erases the account.
+        insert into private.import_parts (user_id, import_id, part)
+        values (take_import_part.user_id, take_import_part.import_id, take_import_part.part)
+        on conflict on constraint import_parts_pkey do nothing;
+
+        perform 1
+        from private.import_parts as p
+        where p.user_id = take_import_part.user_id
+          and p.import_id = take_import_part.import_id
+          and p.part = 0
+        for update;
     end if;
 
-    -- Calls of one import queue at its first part, and behind them whoever erases the account.
-    insert into private.import_parts (user_id, import_id, part)
-    values (take_import_part.user_id, take_import_part.import_id, take_import_part.part)
-    on conflict on constraint import_parts_pkey do nothing;
-
-    perform 1
-    from private.import_parts as p
-    where p.user_id = take_import_part.user_id
-      and p.import_id = take_import_part.import_id
-      and p.part = 0
-    for update;
-
     v_outcome := private.outcome_of_part(user_id, import_id, part);
-    if v_outcome is not null then
+    if v_outcome is not null or pieces is null then
         return jsonb_build_object('outcome', v_outcome);
     end if;
 
@@ -7438,7 +7435,7 @@ begin
       and m.user_id = t.user_id and m.turn_id = t.id
       and m.conversation_id <> v_id;
 
-    if found and not exists (
+    if not exists (
         select 1
         from public.messages as m
         where m.user_id = recover_conversation.user_id and m.conversation_id = v_id
@@ -7447,7 +7444,7 @@ begin
         from public.turns as t
         where t.user_id = recover_conversation.user_id and t.conversation_id = v_id
     ) then
-        return true;
+        return found; -- nothing is left there, or was: somebody else has repaired it
     end if;
 
     -- Where another's rows have the same id, it is nobody's: nobody is shown another's.
