@@ -143,6 +143,7 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
+    v_now constant timestamptz := now();
     v_conversation jsonb;
 begin
     perform private.require_self(update_conversation.user_id);
@@ -155,7 +156,7 @@ begin
     set title = coalesce(update_conversation.title, c.title),
         archived_at = case
             when update_conversation.archived is null then c.archived_at
-            when update_conversation.archived then coalesce(c.archived_at, now())
+            when update_conversation.archived then coalesce(c.archived_at, v_now)
         end
     where c.user_id = update_conversation.user_id and c.id = update_conversation.conversation_id
     returning to_jsonb(c) into v_conversation;

@@ -230,6 +230,7 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
+    v_now constant timestamptz := clock_timestamp();
     v_conversation_id uuid;
 begin
     perform 1
@@ -244,7 +245,7 @@ begin
 
     update public.turns as t
     set cancel_requested_at = case
-        when t.status = 'running' then coalesce(t.cancel_requested_at, clock_timestamp())
+        when t.status = 'running' then coalesce(t.cancel_requested_at, v_now)
         else t.cancel_requested_at
     end
     where t.user_id = cancel_turn.user_id and t.id = cancel_turn.turn_id
