@@ -53,7 +53,7 @@ begin
       and m.user_id = t.user_id and m.turn_id = t.id
       and m.conversation_id <> v_id;
 
-    if found and not exists (
+    if not exists (
         select 1
         from public.messages as m
         where m.user_id = recover_conversation.user_id and m.conversation_id = v_id
@@ -62,7 +62,7 @@ begin
         from public.turns as t
         where t.user_id = recover_conversation.user_id and t.conversation_id = v_id
     ) then
-        return true;
+        return found; -- nothing is left there, or was: somebody else has repaired it
     end if;
 
     -- Where another's rows have the same id, it is nobody's: nobody is shown another's.
