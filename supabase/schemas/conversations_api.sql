@@ -142,8 +142,6 @@ language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
-declare
-    v_conversation jsonb;
 begin
     perform private.require_self(update_conversation.user_id);
 
@@ -157,14 +155,9 @@ begin
             when update_conversation.archived is null then c.archived_at
             when update_conversation.archived then coalesce(c.archived_at, now())
         end
-    where c.user_id = update_conversation.user_id and c.id = update_conversation.conversation_id
-    returning to_jsonb(c) into v_conversation;
+    where c.user_id = update_conversation.user_id and c.id = update_conversation.conversation_id;
 
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-    return v_conversation;
+    return public.get_conversation(user_id, conversation_id);
 end;
 $$;
 
