@@ -69,13 +69,22 @@ class HttpCaller:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._answers = self._socket.makefile("rb")
 
+    def get(self, path: str) -> bytes:
+        """Return what is answered with 200."""
+        return self._ask(f"GET {path}", "", b"")
+
     def post(self, path: str, body: dict[str, Any]) -> bytes:
         """Return what is answered with 200."""
         content = json.dumps(body).encode()
-        head = (
-            f"POST {path} HTTP/1.1\r\nhost: bench\r\n{self._headers}"
-            f"content-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
-        )
+        about = f"content-type: application/json\r\ncontent-length: {len(content)}\r\n"
+        return self._ask(f"POST {path}", about, content)
+
+    def empty_call(self) -> None:
+        """Call an SQL function that does nothing, over the Data API."""
+        self.post("/rest/v1/rpc/ping", {})
+
+    def _ask(self, request: str, about: str, content: bytes) -> bytes:
+        head = f"{request} HTTP/1.1\r\nhost: bench\r\n{self._headers}{about}\r\n"
         self._socket.sendall(head.encode() + content)
         status = self._answers.readline()
         said = {}

@@ -8,6 +8,7 @@ from functools import partial
 
 import psycopg
 
+from bench.client import HttpCaller
 from bench.database import sign_in
 from bench.frame import Report, Work, in_milliseconds, rounds_of, side_by_side
 from bench.stack import HttpUser, instant_stack
@@ -32,23 +33,30 @@ def main() -> None:
             db.execute(CONVERSATIONS, {"user": user.id, "count": size})
         db.execute(CONVERSATIONS, {"user": make_account(db), "count": 20_000})
         db.execute("vacuum analyze")
-        measure(db, users, rounds, report)
+        functions = f"http://127.0.0.1:{stack.settings.ports.functions}"
+        measure(db, users, functions, rounds, report)
     report.keep()
 
 
 def measure(
-    db: psycopg.Connection, users: dict[int, HttpUser], rounds: int, report: Report
+    db: psycopg.Connection,
+    users: dict[int, HttpUser],
+    functions: str,
+    rounds: int,
+    report: Report,
 ) -> None:
     """Time pages in SQL, as their owner, and over HTTP."""
     few = users[SIZES[0]]
     bare = partial(db.execute, FLOOR, (few.id,))
     http: dict[str, Work] = {
         "a bare select of 50": bare,
-        "an empty call of the Data API": few.empty_calls,
+        "an empty call of the Data API": HttpCaller(str(few.http.base_url), few.service).empty_call,
     }
     sql: dict[str, Work] = {"a bare select of 50": bare}
     for size, user in users.items():
-        http[f"of {size} conversations"] = partial(user.get, "/conversations")
+        http[f"of {size} conversations"] = partial(
+            HttpCaller(functions, user.headers).get, "/conversations"
+        )
         sql[f"newest of {size}"] = partial(_as_owner, db, user.id, NEWEST, (user.id,))
     deep = {"user": users[SIZES[1]].id, "deep": SIZES[1] - 100}
     place = db.execute(

@@ -2,14 +2,15 @@
 
 Pages of fifty of conversations of each size, as their owner reads them, among a thousand other
 users: the newest in SQL and over HTTP, and those before a place in the middle, after it and around
-it.
+it. All calls are made over plain sockets, as in `bench.turn`: what an HTTP library takes on the
+caller's side is no price of ours.
 """
 
 from functools import partial
 
-import httpx
 import psycopg
 
+from bench.client import HttpCaller
 from bench.database import Floor, conversation_of, sign_in
 from bench.frame import Report, Work, in_milliseconds, rounds_of, side_by_side
 from bench.stack import HttpUser, further_process, instant_stack
@@ -30,7 +31,10 @@ def main() -> None:
         chats = {size: conversation_of(db, user.id, size) for size in SIZES}
         db.execute("vacuum analyze")
         with further_process(stack) as data_api, further_process(stack, is_direct=True) as direct:
-            roads = {"the Data API": user.at(data_api), "Postgres itself": user.at(direct)}
+            roads = {
+                "the Data API": HttpCaller(data_api, user.headers),
+                "Postgres itself": HttpCaller(direct, user.headers),
+            }
             over_http(user, floor, roads, chats, rounds, report)
         in_sql(db, user.id, floor, chats, rounds, report)
     report.keep()
@@ -39,7 +43,7 @@ def main() -> None:
 def over_http(
     user: HttpUser,
     floor: Floor,
-    roads: dict[str, httpx.Client],
+    roads: dict[str, HttpCaller],
     chats: dict[int, str],
     rounds: int,
     report: Report,
@@ -47,13 +51,14 @@ def over_http(
     """Time the newest page."""
     sides: dict[str, Work] = {
         "floor: a select of 50": floor.page,
-        "an empty call of the Data API": user.empty_calls,
+        "an empty call of the Data API": HttpCaller(
+            str(user.http.base_url), user.service
+        ).empty_call,
     }
     for road, functions in roads.items():
         for size, chat in chats.items():
-            page = partial(functions.get, "/load-conversation", params={"conversationId": chat})
-            page().raise_for_status()
-            sides[f"{road}, of {size} messages"] = page
+            path = f"/load-conversation?conversationId={chat}"
+            sides[f"{road}, of {size} messages"] = partial(functions.get, path)
     report.add("the newest page over HTTP", in_milliseconds(side_by_side(sides, rounds)))
 
 

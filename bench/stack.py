@@ -73,17 +73,6 @@ class HttpUser:
         session = self.http.post("/auth/v1/signup", headers=self.public, json=account).json()
         self.id: str = session["user"]["id"]
         self.headers = {"authorization": f"Bearer {session['access_token']}"}
-        self.functions = self.at(f"http://127.0.0.1:{stack.settings.ports.functions}")
-
-    def at(self, url: str) -> httpx.Client:
-        """Return a client of the functions at this address, without a gateway in front."""
-        return httpx.Client(base_url=url, headers=self.headers, timeout=120)
-
-    def get(self, path: str, **query: str) -> None:
-        """GET one of the functions."""
-        self.functions.get(path, params=query).raise_for_status()
-
-    def empty_calls(self, count: int = 1) -> None:
-        """Call an SQL function that does nothing, over the Data API."""
-        for _ in range(count):
-            self.http.post("/rest/v1/rpc/ping", headers=self.service, json={}).raise_for_status()
+        # Without a gateway in front.
+        url = f"http://127.0.0.1:{stack.settings.ports.functions}"
+        self.functions = httpx.Client(base_url=url, headers=self.headers, timeout=120)

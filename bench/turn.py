@@ -102,7 +102,7 @@ def take_http_turn(
 def two_empty_calls(data_api: HttpCaller) -> None:
     """Call an SQL function that does nothing, twice."""
     for _ in range(2):
-        data_api.post("/rest/v1/rpc/ping", {})
+        data_api.empty_call()
 
 
 def cpu_of(functions: HttpCaller, rounds: int) -> list[list[float]]:

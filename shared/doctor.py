@@ -55,7 +55,7 @@ REMEDIES = {
     "created_at_out_of_order": "make it grow by a microsecond where it doesn't",
     "branch_wrong": "give each message that of its place; all one, where there is no tree",
     "key_used_twice": "add the turn's id to the later key",
-    "row_of_another_owner": "give it to the conversation's owner",
+    "row_of_another_owner": "give it to the conversation's owner; what strayed in, back",
     "turn_without_worker": "settle it as interrupted",
     "conversation_missing": "recover it, if the account exists",
     "message_of_unknown_turn": "leave it outside of any turn",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import select
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -58,6 +59,7 @@ class Connections:
         self._conninfo = _conninfo_of(url)
         self._idle: list[tuple[Connection, float]] = []  # with when it came back; the newest last
         self._is_open = True
+        self._resting: asyncio.TimerHandle | None = None
 
     async def take(self) -> Connection:
         """Return a connection of one's own."""
@@ -80,10 +82,21 @@ class Connections:
         is_idle = connection.info.transaction_status == TransactionStatus.IDLE
         if is_idle and self._is_open:
             self._idle.append((connection, time.monotonic()))
+            self._rest_later()
         else:
             await connection.close()
-        if self._idle and not _is_fresh(*self._idle[0]):
-            await self._idle.pop(0)[0].close()
+
+    def _rest_later(self) -> None:
+        """See to it that a process at rest keeps nothing from others who share a pooler."""
+        if self._resting is None and self._idle:
+            loop = asyncio.get_running_loop()
+            self._resting = loop.call_later(IDLE_SECONDS, self._close_rested)
+
+    def _close_rested(self) -> None:
+        self._resting = None
+        while self._idle and not _is_fresh(*self._idle[0]):
+            self._idle.pop(0)[0].pgconn.finish()
+        self._rest_later()
 
     async def close_idle(self) -> None:
         """Close what is idle: where one connection broke, the others have as well."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import OrderedDict
 from dataclasses import dataclass
 from operator import attrgetter
@@ -44,12 +44,10 @@ class KnownHistory:
     size: int
     used_at: float
 
-    def between(self, first: int, last: int) -> tuple[list[HistoryMessage], int]:
-        """Return the messages from one place to another, and their size; look at no other."""
+    def since(self, first: int) -> tuple[list[HistoryMessage], int]:
+        """Return the messages from a place on, and their size; look at no other."""
         start = bisect_left(self.messages, first, key=_seq)
-        end = bisect_right(self.messages, last, key=_seq)
-        left_out = self.messages[:start] + self.messages[end:]
-        return self.messages[start:end], self.size - sum(map(_size_of, left_out))
+        return self.messages[start:], self.size - sum(map(_size_of, self.messages[:start]))
 
 
 class Histories:
@@ -79,7 +77,7 @@ class Histories:
         messages = sent[len(summary) :]
         size = sum(map(_size_of, messages))
         if context.known and known is not None:
-            kept, kept_size = known.between(context.first, context.known)
+            kept, kept_size = known.since(context.first)
             messages, size = kept + messages, kept_size + size
         newest_id = record.history[-1]["id"] if len(sent) > len(summary) else None
         if newest_id is None and known is not None and context.known:

@@ -3302,6 +3302,7 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
+    v_now constant timestamptz := clock_timestamp();
     v_conversation_id uuid;
 begin
     perform 1
@@ -3316,7 +3317,7 @@ begin
 
     update public.turns as t
     set cancel_requested_at = coalesce(
-        t.cancel_requested_at, case t.status when 'running' then clock_timestamp() end
+        t.cancel_requested_at, case t.status when 'running' then v_now end
     )
     where t.user_id = cancel_turn.user_id and t.id = cancel_turn.turn_id
     returning t.conversation_id into v_conversation_id;
@@ -3528,6 +3529,8 @@ language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
+declare
+    v_now constant timestamptz := now();
 begin
     perform private.require_self(update_conversation.user_id);
 
@@ -3539,7 +3542,7 @@ begin
     set title = coalesce(update_conversation.title, c.title),
         archived_at = case
             when update_conversation.archived is null then c.archived_at
-            when update_conversation.archived then coalesce(c.archived_at, now())
+            when update_conversation.archived then coalesce(c.archived_at, v_now)
         end
     where c.user_id = update_conversation.user_id and c.id = update_conversation.conversation_id;
 
@@ -5233,6 +5236,7 @@ declare
     c_is_last constant boolean := (piece ->> 'is_last')::boolean;
     v_before constant bigint := (piece ->> 'first')::bigint - 1;
     v_last constant bigint := v_before + jsonb_array_length(piece -> 'messages');
+    v_hidden_until constant timestamptz := now() + interval '1 hour';
     v_is_whole boolean;
 begin
     perform private.insert_imported(user_id, conversation.id, v_before, piece -> 'messages');
@@ -5264,7 +5268,7 @@ begin
     set last_seq = v_last,
         updated_at = (piece -> 'conversation' ->> 'updated_at')::timestamptz,
         imported = c.imported || jsonb_build_object('at', now(), 'lastSeq', v_last),
-        deleting_since = case when not c_is_last then now() + interval '1 hour' end
+        deleting_since = case when not c_is_last then v_hidden_until end
     where c.user_id = add_imported.user_id and c.id = conversation.id;
 
     if c_is_last and conversation.last_branch > 0
@@ -5403,10 +5407,10 @@ begin
     update public.conversations as c
     set last_seq = v_last + jsonb_array_length(messages),
         updated_at = greatest(c.updated_at, (messages -> -1 ->> 'created_at')::timestamptz),
-        imported = c.imported || jsonb_build_object('at', now())
-            || case when v_is_imports_alone
-                   then jsonb_build_object('lastSeq', v_last + jsonb_array_length(messages))
-                   else '{}' end
+        imported = c.imported || jsonb_strip_nulls(jsonb_build_object(
+            'at', now(),
+            'lastSeq', case when v_is_imports_alone then v_last + jsonb_array_length(messages) end
+        ))
     where c.user_id = append_imported.user_id and c.id = append_imported.conversation.id;
 
     for v_start in
@@ -5535,25 +5539,22 @@ begin
           );
     end if;
 
-    v_outcome := private.outcome_of_part(user_id, import_id, part);
-    if v_outcome is not null or pieces is null then
-        return jsonb_build_object('outcome', v_outcome);
+    if pieces is not null then
+        -- Calls of one import queue at its first part, and behind them whoever erases the account.
+        insert into private.import_parts (user_id, import_id, part)
+        values (take_import_part.user_id, take_import_part.import_id, take_import_part.part)
+        on conflict on constraint import_parts_pkey do nothing;
+
+        perform 1
+        from private.import_parts as p
+        where p.user_id = take_import_part.user_id
+          and p.import_id = take_import_part.import_id
+          and p.part = 0
+        for update;
     end if;
 
-    -- Calls of one import queue at its first part, and behind them whoever erases the account.
-    insert into private.import_parts (user_id, import_id, part)
-    values (take_import_part.user_id, take_import_part.import_id, take_import_part.part)
-    on conflict on constraint import_parts_pkey do nothing;
-
-    perform 1
-    from private.import_parts as p
-    where p.user_id = take_import_part.user_id
-      and p.import_id = take_import_part.import_id
-      and p.part = 0
-    for update;
-
     v_outcome := private.outcome_of_part(user_id, import_id, part);
-    if v_outcome is not null then
+    if v_outcome is not null or pieces is null then
         return jsonb_build_object('outcome', v_outcome);
     end if;
 
@@ -6300,10 +6301,11 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
+    v_now constant timestamptz := now();
     v_hold jsonb;
 begin
     update private.legal_holds as h
-    set released_at = coalesce(h.released_at, now())
+    set released_at = coalesce(h.released_at, v_now)
     where h.user_id = release_legal_hold.user_id and h.id = release_legal_hold.hold_id
     returning to_jsonb(h) into v_hold;
 
@@ -6364,6 +6366,7 @@ create function public.set_retention_policy(
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -7416,7 +7419,7 @@ begin
       and m.user_id = t.user_id and m.turn_id = t.id
       and m.conversation_id <> v_id;
 
-    if found and not exists (
+    if not exists (
         select 1
         from public.messages as m
         where m.user_id = recover_conversation.user_id and m.conversation_id = v_id
@@ -7425,7 +7428,7 @@ begin
         from public.turns as t
         where t.user_id = recover_conversation.user_id and t.conversation_id = v_id
     ) then
-        return true;
+        return found; -- nothing is left there, or was: somebody else has repaired it
     end if;
 
     -- Where another's rows have the same id, it is nobody's: nobody is shown another's.
@@ -7497,6 +7500,7 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
+    v_now constant timestamptz := now();
     v_strayed uuid[];
 begin
     select coalesce(array_agg(strayed.user_id), '{}') into v_strayed
@@ -7561,7 +7565,7 @@ begin
             end,
             -- And be in a turn: what runs here has no worker that could settle it.
             status = case t.status when 'running' then 'interrupted' else t.status end,
-            finished_at = coalesce(t.finished_at, now())
+            finished_at = coalesce(t.finished_at, v_now)
         where t.conversation_id = give_to_owner.conversation_id
           and t.user_id <> all (v_strayed || give_to_owner.user_id)
     )

@@ -142,6 +142,8 @@ language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
+declare
+    v_now constant timestamptz := now();
 begin
     perform private.require_self(update_conversation.user_id);
 
@@ -153,7 +155,7 @@ begin
     set title = coalesce(update_conversation.title, c.title),
         archived_at = case
             when update_conversation.archived is null then c.archived_at
-            when update_conversation.archived then coalesce(c.archived_at, now())
+            when update_conversation.archived then coalesce(c.archived_at, v_now)
         end
     where c.user_id = update_conversation.user_id and c.id = update_conversation.conversation_id;
 

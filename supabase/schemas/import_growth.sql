@@ -118,10 +118,10 @@ begin
     update public.conversations as c
     set last_seq = v_last + jsonb_array_length(messages),
         updated_at = greatest(c.updated_at, (messages -> -1 ->> 'created_at')::timestamptz),
-        imported = c.imported || jsonb_build_object('at', now())
-            || case when v_is_imports_alone
-                   then jsonb_build_object('lastSeq', v_last + jsonb_array_length(messages))
-                   else '{}' end
+        imported = c.imported || jsonb_strip_nulls(jsonb_build_object(
+            'at', now(),
+            'lastSeq', case when v_is_imports_alone then v_last + jsonb_array_length(messages) end
+        ))
     where c.user_id = append_imported.user_id and c.id = append_imported.conversation.id;
 
     for v_start in

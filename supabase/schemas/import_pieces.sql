@@ -184,6 +184,7 @@ declare
     c_is_last constant boolean := (piece ->> 'is_last')::boolean;
     v_before constant bigint := (piece ->> 'first')::bigint - 1;
     v_last constant bigint := v_before + jsonb_array_length(piece -> 'messages');
+    v_hidden_until constant timestamptz := now() + interval '1 hour';
     v_is_whole boolean;
 begin
     perform private.insert_imported(user_id, conversation.id, v_before, piece -> 'messages');
@@ -215,7 +216,7 @@ begin
     set last_seq = v_last,
         updated_at = (piece -> 'conversation' ->> 'updated_at')::timestamptz,
         imported = c.imported || jsonb_build_object('at', now(), 'lastSeq', v_last),
-        deleting_since = case when not c_is_last then now() + interval '1 hour' end
+        deleting_since = case when not c_is_last then v_hidden_until end
     where c.user_id = add_imported.user_id and c.id = conversation.id;
 
     if c_is_last and conversation.last_branch > 0

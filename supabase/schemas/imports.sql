@@ -82,25 +82,22 @@ begin
           );
     end if;
 
-    v_outcome := private.outcome_of_part(user_id, import_id, part);
-    if v_outcome is not null or pieces is null then
-        return jsonb_build_object('outcome', v_outcome);
+    if pieces is not null then
+        -- Calls of one import queue at its first part, and behind them whoever erases the account.
+        insert into private.import_parts (user_id, import_id, part)
+        values (take_import_part.user_id, take_import_part.import_id, take_import_part.part)
+        on conflict on constraint import_parts_pkey do nothing;
+
+        perform 1
+        from private.import_parts as p
+        where p.user_id = take_import_part.user_id
+          and p.import_id = take_import_part.import_id
+          and p.part = 0
+        for update;
     end if;
 
-    -- Calls of one import queue at its first part, and behind them whoever erases the account.
-    insert into private.import_parts (user_id, import_id, part)
-    values (take_import_part.user_id, take_import_part.import_id, take_import_part.part)
-    on conflict on constraint import_parts_pkey do nothing;
-
-    perform 1
-    from private.import_parts as p
-    where p.user_id = take_import_part.user_id
-      and p.import_id = take_import_part.import_id
-      and p.part = 0
-    for update;
-
     v_outcome := private.outcome_of_part(user_id, import_id, part);
-    if v_outcome is not null then
+    if v_outcome is not null or pieces is null then
         return jsonb_build_object('outcome', v_outcome);
     end if;
 

@@ -53,7 +53,7 @@ begin
       and m.user_id = t.user_id and m.turn_id = t.id
       and m.conversation_id <> v_id;
 
-    if found and not exists (
+    if not exists (
         select 1
         from public.messages as m
         where m.user_id = recover_conversation.user_id and m.conversation_id = v_id
@@ -62,7 +62,7 @@ begin
         from public.turns as t
         where t.user_id = recover_conversation.user_id and t.conversation_id = v_id
     ) then
-        return true;
+        return found; -- nothing is left there, or was: somebody else has repaired it
     end if;
 
     -- Where another's rows have the same id, it is nobody's: nobody is shown another's.
@@ -134,6 +134,7 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
+    v_now constant timestamptz := now();
     v_strayed uuid[];
 begin
     select coalesce(array_agg(strayed.user_id), '{}') into v_strayed
@@ -198,7 +199,7 @@ begin
             end,
             -- And be in a turn: what runs here has no worker that could settle it.
             status = case t.status when 'running' then 'interrupted' else t.status end,
-            finished_at = coalesce(t.finished_at, now())
+            finished_at = coalesce(t.finished_at, v_now)
         where t.conversation_id = give_to_owner.conversation_id
           and t.user_id <> all (v_strayed || give_to_owner.user_id)
     )

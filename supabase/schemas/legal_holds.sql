@@ -158,10 +158,11 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
+    v_now constant timestamptz := now();
     v_hold jsonb;
 begin
     update private.legal_holds as h
-    set released_at = coalesce(h.released_at, now())
+    set released_at = coalesce(h.released_at, v_now)
     where h.user_id = release_legal_hold.user_id and h.id = release_legal_hold.hold_id
     returning to_jsonb(h) into v_hold;
 

@@ -43,6 +43,7 @@ create function public.set_retention_policy(
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare

@@ -230,6 +230,7 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
+    v_now constant timestamptz := clock_timestamp();
     v_conversation_id uuid;
 begin
     perform 1
@@ -244,7 +245,7 @@ begin
 
     update public.turns as t
     set cancel_requested_at = coalesce(
-        t.cancel_requested_at, case t.status when 'running' then clock_timestamp() end
+        t.cancel_requested_at, case t.status when 'running' then v_now end
     )
     where t.user_id = cancel_turn.user_id and t.id = cancel_turn.turn_id
     returning t.conversation_id into v_conversation_id;

@@ -78,6 +78,9 @@ async def test_a_conversation_runs_one_turn_at_a_time(road: Road) -> None:
     chat: dict[str, Any] = {"conversation_id": first.conversation.id}
     second = await road.begin(**chat)
     assert (second.outcome, second.turn.idempotency_key) == ("in_progress", "one")
+    beside = await road.complete(await road.begin())
+    again = await road.begin(conversation_id=beside.conversation.id)
+    assert again.outcome == "started"
     await road.complete(first)
     third = await road.begin(**chat)
     assert (third.outcome, third.user_message.seq) == ("started", 3)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
+from tests.support.invariants import found_broken, repair
 from tests.support.patient import BEGIN_TURN, Patient, everything_in
 from tests.support.sql_calls import as_service
 
@@ -458,12 +459,15 @@ async def test_rows_of_two_owners_are_not_shown_to_each_other(
         "update turns set conversation_id = %(conversation)s where conversation_id = %(others)s",
         *damage,
     )
-    before = patient.texts()
+    before, found = patient.texts(), found_broken(patient.db)
     patient.repair()
+    made = patient.db.execute("select count(*) from conversations").fetchone()
+    repair(patient.db, found)  # as another doctor, who has found it too
     owners = patient.db.execute(
         "select c.user_id::text, array_agg(distinct m.user_id::text), count(*)"
         " from conversations as c join messages as m on m.conversation_id = c.id group by c.id"
     ).fetchall()
+    assert patient.db.execute("select count(*) from conversations").fetchone() == made
     assert (patient.broken(), patient.texts()) == ({}, before)
     assert sorted(owners) == sorted(
         [(patient.owner.id, [patient.owner.id], 4), (patient.other.id, [patient.other.id], 2)]

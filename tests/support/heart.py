@@ -152,7 +152,12 @@ async def begun_turn(text: str = "", *, store: InMemoryStore | None = None) -> R
     return running
 
 
-async def begin(store: InMemoryStore, key: str = "k", lease_seconds: int = 26) -> TurnRecord:
+async def begin(
+    store: InMemoryStore,
+    key: str = "k",
+    lease_seconds: int = 26,
+    metadata: dict[str, Any] | None = None,
+) -> TurnRecord:
     """Begin a turn that nobody works on."""
     request = turn_request(key)
     return await store.begin_turn(
@@ -163,7 +168,7 @@ async def begin(store: InMemoryStore, key: str = "k", lease_seconds: int = 26) -
         message_id=uuid4(),
         conversation_id=None,
         project_id=None,
-        metadata={},
+        metadata=metadata or {},
         lease_seconds=lease_seconds,
         history_tokens=0,
     )

@@ -6,14 +6,19 @@ const SRC = join(import.meta.dirname, "../src");
 const imports = new Map(
   readdirSync(SRC, { recursive: true, encoding: "utf8" })
     .filter((path) => /\.tsx?$/.test(path))
-    .map((path) => [path.replace(/\.tsx?$/, ""), importsOf(path)]),
+    .map((path) => [moduleOf(path), importsOf(path)]),
 );
+
+/** What a file is called by: a folder is its index. */
+function moduleOf(path: string): string {
+  return path.replace(/\.(js|tsx?)$/, "").replace(/\/(index)?$/, "");
+}
 
 /** Modules that a file imports, types too: those of this package by their path in it. */
 function importsOf(path: string): string[] {
   const text = readFileSync(join(SRC, path), "utf8");
-  return [...text.matchAll(/(?:from |import\(?)"([^"]+)"/g)].map(([, name = ""]) =>
-    name.startsWith(".") ? join(dirname(path), name.replace(/\.js$/, "")) : name,
+  return [...text.matchAll(/\b(?:from|import)\s*\(?\s*"([^"]+)"/g)].map(([, name = ""]) =>
+    name.startsWith(".") ? moduleOf(join(dirname(path), name)) : name,
   );
 }
 

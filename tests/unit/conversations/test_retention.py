@@ -25,13 +25,15 @@ class Due(Persistence):
 
     def __init__(self, *counts: int) -> None:
         self.left = dict(zip(USERS, counts, strict=False))
+        self.beside = 0  # in each step, how many are archived, and how many skipped
         self.refused: set[uuid.UUID] = set()
         self.calls: list[tuple[uuid.UUID, int]] = []
 
     async def list_users_due_for_retention(
-        self, *, place: RetentionPlace | None, **_: Any
+        self, *, place: RetentionPlace | None, project_id: uuid.UUID | None
     ) -> ListedUsers:
         """One who has some left, and the one before again: who has much idle is on many pages."""
+        assert project_id is None
         number = int(place.after_updated_at) if place else 0
         due = [*self.left][max(number - 1, 0) : number + 1]
         place = RetentionPlace(after_updated_at=str(number + 1), after_id=USERS[0])
@@ -53,7 +55,7 @@ class Due(Persistence):
         if not dry_run:
             self.left[user_id] -= done
         return ApplyRetentionResponse(
-            dry_run=dry_run, archived=0, skipped=0, more=more,
+            dry_run=dry_run, archived=self.beside, skipped=self.beside, more=more,
             deleted=RemovedRows(conversations=done, messages=2 * done, turns=done),
         )  # fmt: skip
 
@@ -70,9 +72,11 @@ def asked(**given: Any) -> ApplyRetentionRequest:
 async def test_users_follow_each_other_and_are_added_up(dry_run: bool) -> None:
     """A dry run says exactly what the real one does."""
     store = Due(3, 1, 2)
+    store.beside = 1
     done = await apply_retention(store, asked(dry_run=dry_run))
     assert [user for user, _ in store.calls] == USERS[:3]
     assert (done.deleted.conversations, done.deleted.messages, done.more) == (6, 12, False)
+    assert (done.archived, done.skipped) == (3, 3)
     assert done.dry_run is dry_run
 
 
@@ -82,6 +86,8 @@ async def test_no_more_is_done_than_was_asked_for() -> None:
     done = await apply_retention(store, asked(dry_run=False, most=5))
     assert store.calls == [(USERS[0], 5), (USERS[1], 2)]
     assert (done.deleted.conversations, done.more) == (5, True)
+    alone = await apply_retention(store, asked(dry_run=False, user_id=USERS[1], most=1))
+    assert (alone.deleted.conversations, alone.more) == (1, True)
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
@@ -111,9 +117,12 @@ async def test_a_user_who_cannot_be_served_keeps_no_other_waiting() -> None:
         await apply_retention(store, asked(dry_run=False, user_id=USERS[0]))
 
 
-async def test_a_run_ends_before_its_caller_does(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("counts", [(3, 4, 2), (0, 0, 2)], ids=["in a page", "behind one"])
+async def test_a_run_ends_before_its_caller_does(
+    monkeypatch: pytest.MonkeyPatch, counts: tuple[int, ...]
+) -> None:
     """What is left is said."""
     monkeypatch.setattr(retention, "SECONDS", -1)
-    store = Due(3, 4, 2)
+    store = Due(*counts)
     done = await apply_retention(store, asked(dry_run=False))
     assert (store.calls, done.more) == ([], True)

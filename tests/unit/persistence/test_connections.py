@@ -1,11 +1,18 @@
-"""URLs of Postgres as hosts, libraries and people write them."""
+"""URLs of Postgres as hosts, libraries and people write them; and connections at rest."""
+
+import socket
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
 
 from shared.config import ConfigurationError
+from shared.persistence import connections
 from shared.persistence.connections import Connections
 from tests.support.unit_settings import unit_settings
+from tests.support.waiting import until
 
 USER = "postgres://postgres.abc:p%40ss@"
 
@@ -40,3 +47,19 @@ def test_a_url_that_is_none_is_refused_without_its_password(address: str) -> Non
     with pytest.raises(ConfigurationError, match="percent-encoded") as refused:
         Connections(f"postgresql://{address}")
     assert "word" not in str(refused.value).replace("password", "")
+
+
+async def test_a_process_at_rest_keeps_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In session mode each holds one of the pooler's, which others wait for."""
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.01)
+    kept = Connections(USER + "h")
+    near, far = socket.socketpair()
+    connection: Any = SimpleNamespace(
+        info=SimpleNamespace(transaction_status=TransactionStatus.IDLE),
+        fileno=near.fileno,
+        pgconn=SimpleNamespace(finish=near.close),
+    )
+    await kept.give_back(connection)
+    await until(lambda: near.fileno() == -1)
+    far.close()
+    assert kept._idle == []

@@ -81,8 +81,11 @@ async def test_after_a_failure_nothing_is_tried_for_a_while(
     """Then once more; and when that goes well, always again. Nothing is ever raised."""
     playing = Playing(failure)
     realtime.mock(side_effect=playing)
+    clock = asyncio.get_running_loop().time
+    started = clock()
     for _ in range(3):
         await broadcaster.send([EVENT])
+    assert clock() - started <= broadcaster.timeout
     await asyncio.sleep(SILENT_SECONDS - 0.01)
     await broadcaster.send([EVENT])
     assert playing.count == 1

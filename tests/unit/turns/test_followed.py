@@ -31,6 +31,7 @@ async def test_followers_cost_the_store_what_one_does() -> None:
     process = Process(store)
     readings = [process.following(turn_id) for _ in range(FOLLOWERS)]
     await asyncio.sleep(10 * POLL_SECONDS)
+    await readings.pop().leave()
     later = process.following(turn_id)
     await asyncio.sleep(0)
     assert store.calls["load_turn"] == 1

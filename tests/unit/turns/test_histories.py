@@ -144,3 +144,17 @@ async def test_a_conversation_that_was_deleted_and_made_again_is_sent_whole() ->
     await process.turn(chat, "New")
     record = await process.turn(chat)
     assert [row.content for row in given(record)] == ["New", "Done."]
+
+
+async def test_places_that_a_repair_closed_up_lose_no_message() -> None:
+    """The newest that is kept is the one that was asked about, whatever its place is by now."""
+    process = Process(InMemoryStore())
+    chat = (await process.turn(None)).conversation.id
+    await process.turn(chat)
+    record = await process.turn(chat)
+    assert record.context is not None
+    known = process.histories.known(USER, chat)
+    closed_up = record.context.model_copy(update={"known": 3})
+    sent = record.model_copy(update={"history": [], "context": closed_up})
+    whole = process.histories.completed(sent, known)
+    assert [row.seq for row in given(whole)] == [1, 2, 3, 4]

@@ -11,7 +11,9 @@ from shared.turns.live_events import LiveEvents
 from shared.turns.live_reader import GATHER_SECONDS, MAX_DELTA, PIECE_SECONDS
 from shared.turns.registry import TurnRegistry
 from shared.turns.running_turn import RunningTurn
-from tests.support.heart import RecordingBroadcaster, begun_turn, later_attempt
+from tests.support.engines import TypingEngine
+from tests.support.heart import Process, RecordingBroadcaster, begun_turn, later_attempt
+from tests.support.in_memory_store import InMemoryStore
 
 ROOMY = 10_000  # events a second: as many as anybody wants
 
@@ -265,6 +267,21 @@ async def test_whose_text_goes_out_is_a_setting(deltas: str, sent: set[str]) -> 
     await asyncio.sleep(10)
     assert set(out.text().split("|")) - {""} == sent
     assert [event.get("status") for event in out.broadcaster.says()].count("generating") == 2
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_text_of_a_turn_that_is_asked_for_as_a_stream_may_be_left_out(
+    *, streamed: bool
+) -> None:
+    """With `others`: whoever asked for it reads it there."""
+    engine = TypingEngine(["One."])
+    process = Process(InMemoryStore(), engine, live_deltas="others")
+    asking = process.streaming().task if streamed else process.asking()
+    engine.allow()
+    await asyncio.sleep(5)
+    assert any("text" in event for event in process.broadcaster.says()) is not streamed
+    engine.allow()
+    await asking
 
 
 async def test_a_refusal_loses_nothing_and_a_silence_gathers() -> None:

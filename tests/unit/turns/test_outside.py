@@ -1,20 +1,30 @@
 """Turns that are written call by call, on whichever process, in virtual time."""
 
 import asyncio
+from contextlib import nullcontext
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from shared.ai.protocol import EngineError, EngineResult, Usage
 from shared.encoding.parts import text_of
-from shared.errors import TurnInProgressError, TurnNotFoundError, TurnSupersededError
-from shared.models.turns import TurnRecord
+from shared.errors import (
+    AppError,
+    PayloadTooLargeError,
+    TurnInProgressError,
+    TurnNotFoundError,
+    TurnSupersededError,
+    UnavailableError,
+)
+from shared.models.turns import ExtendedTurn, ExtendedTurns, TurnRecord
+from shared.turns import outside
 from shared.turns.draft import parts_of_draft
 from shared.turns.outside import Attempt
 from shared.turns.own_turn import OwnTurn
 from tests.support.heart import USER, Process, turn_request
 from tests.support.in_memory_store import InMemoryStore
-from tests.support.store_faults import answer_lost, once
+from tests.support.store_faults import Call, answer_lost, once
 
 
 def result(message: str = "", **fields: Any) -> EngineResult:
@@ -294,6 +304,74 @@ async def test_what_it_took_counts_with_the_attempts_before(processes: list[Proc
     await one.runner.outside.complete(other_writer, result("Hello."))
     assert one.store.tokens_of(record.turn.id) == 34
     assert one.store.tokens_of(estimated.turn.id) == 12
+
+
+@pytest.mark.parametrize(
+    ("answers", "text", "error"),
+    [
+        ([{"draft_length": 0, "parts_version": 0}], "x", PayloadTooLargeError),
+        ([{"draft_length": 0, "parts_version": 0}], "", None),
+        ([{"draft_length": 5, "parts_version": 0}], "x", None),
+        ([], "x", UnavailableError),
+    ],
+    ids=["no room", "nothing to write", "elsewhere", "held"],
+)
+async def test_a_write_that_the_store_did_not_take_says_why(
+    processes: list[Process],
+    answers: list[dict[str, int]],
+    text: str,
+    error: type[AppError] | None,
+) -> None:
+    """A draft that has stayed where it was has no more room."""
+    one, _ = processes
+    _, writer = await begin(one)
+    whose: dict[str, Any] = {"turn_id": writer.turn_id, "is_ours": True, "cancel_requested": False}
+
+    async def answer(_: Call) -> ExtendedTurns:
+        return ExtendedTurns(turns=[ExtendedTurn(**whose, **each) for each in answers], running=1)
+
+    one.store.faults["extend_turns"] = answer
+    with pytest.raises(error) if error else nullcontext():
+        await one.runner.outside.write(writer, offset=0, text=text)
+
+
+async def test_parts_that_a_row_has_no_room_for_are_refused(
+    processes: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the turn goes on."""
+    one, _ = processes
+    _, writer = await begin(one)
+    monkeypatch.setattr(outside, "MAX_PARTS_BYTES", 10)
+    with pytest.raises(PayloadTooLargeError):
+        await one.runner.outside.complete(writer, result("Hello."), parts=[SOURCE])
+    assert [turn.status for turn in one.store.turns.values()] == ["running"]
+
+
+async def test_an_end_is_stored_with_all_that_it_says(processes: list[Process]) -> None:
+    """The native form, the request's own metadata; a summary may be due, where it was begun."""
+    one, _ = processes
+    one.runner.outside._summaries = summaries = Mock()
+    native = {"framework": "any", "version": "1", "data": []}
+    for key in "kl":
+        record, writer = await begin(one, key, metadata={"mine": 1})
+        done = await one.runner.outside.complete(writer, result("Hello.", native=native))
+        assert done.reply is not None
+        assert (done.reply.native, done.reply.metadata["mine"]) == (native, 1)
+        assert "projectId" not in done.reply.metadata
+        (given, reply), _ = summaries.after_reply.call_args
+        assert (given.context, given.conversation.id) == (record.context, record.conversation.id)
+        assert (given.context is not None, reply) == (True, "Hello.")
+
+
+async def test_a_blank_end_is_a_failure_that_counts(processes: list[Process]) -> None:
+    """As an engine's is."""
+    one, _ = processes
+    record, writer = await begin(one)
+    usage = Usage(input_tokens=3, output_tokens=4)
+    done = await one.runner.outside.complete(writer, result(" ", usage=usage))
+    assert done.reply is not None
+    assert (done.turn.status, done.reply.metadata["error"]["type"]) == ("failed", "empty_reply")
+    assert one.store.tokens_of(record.turn.id) == 7
 
 
 async def test_a_turn_that_is_not_there_is_not_found(processes: list[Process]) -> None:

@@ -13,7 +13,7 @@ from shared.errors import TurnInProgressError, TurnNotFoundError, UnavailableErr
 from shared.turns.follow import START, Place
 from shared.turns.followed import POLL_SECONDS
 from tests.support.engines import HangingEngine, ScriptedEngine, TypingEngine
-from tests.support.heart import USER, Process, begin, until
+from tests.support.heart import USER, Process, Reading, begin, until
 from tests.support.in_memory_store import InMemoryStore
 from tests.support.store_faults import Held, away
 
@@ -291,6 +291,27 @@ async def test_a_follower_of_a_stored_turn_settles_it_where_its_worker_is_gone()
     assert [event.name for event in following.events[-2:]] == ["message", "done"]
     assert following.events[-1].data["success"] is False
     assert store.turns[record.turn.id].status == "interrupted"
+
+
+@pytest.mark.promise("take-over")
+async def test_a_follower_may_take_a_turn_over_where_its_worker_is_gone() -> None:
+    """Without its request: what was asked, and with what, is in the store."""
+    store, engine = InMemoryStore(), ScriptedEngine("Again.")
+    metadata = {"mine": 1, "projectId": None}
+    record = await begin(store, metadata=metadata)
+    process = Process(store, engine)
+    caller = Caller(USER, "token")
+    following = Reading(
+        process.runner.follow(
+            USER, record.turn.id, caller=caller, place=START, takes_over=lambda _: True
+        )
+    )
+    await following.task
+    assert (following.text(), following.attempts()) == ("Again.", [1, 2])
+    assert engine.requests == ["Hello"]
+    reply = (await process.ask()).message
+    assert (reply.metadata["mine"], "projectId" in reply.metadata) == (1, False)
+    assert len(store.messages) == 1
 
 
 async def test_a_follower_does_not_wait_for_ever() -> None:
