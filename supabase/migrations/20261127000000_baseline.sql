@@ -2026,20 +2026,22 @@ create function private.read_history(
     out context json
 )
 language plpgsql stable security invoker set search_path = ''
+set enable_sort = off -- an index has them in their order: sorted, all would be read
 set jit = off -- compiling takes longer than reading a history
 as $$
 #variable_conflict use_column
 declare
     c_message_tokens constant integer := 4;
     c_beside constant bigint := 4000000; -- bytes of parts; older messages are given as their text
-    c_step constant integer := 250; -- messages
     v_budget constant integer := greatest(history_tokens, 0);
     -- Where not everything fits, one long message does not push out all the others.
     v_longest constant integer := greatest(v_budget / 4, c_message_tokens + 1);
     -- One range, where nothing was edited or regenerated: then counting takes no look at a table.
     v_is_straight constant boolean := path = int8multirange(range_merge(path));
-    v_rest int8multirange := path;
-    v_part int8multirange;
+    v_rest int8multirange;
+    v_seq bigint;
+    v_tokens integer;
+    v_bytes integer;
     v_ours constant uuid[] := array(
         select s.id
         from public.summaries as s
@@ -2050,7 +2052,6 @@ declare
     v_summary json;
     v_summary_tokens integer;
     v_room bigint;
-    v_typical bigint := 30; -- tokens of a message
     v_whole bigint := 0;
     v_short bigint := 0;
     v_since bigint := 0;
@@ -2060,7 +2061,7 @@ declare
     v_is_complete boolean;
     v_omitted bigint;
     v_is_whole boolean := false;
-    v_parts_from bigint;
+    v_parts_from bigint := 0;
     v_messages text;
 begin
     if cardinality(v_ours) > 0 then
@@ -2081,52 +2082,49 @@ begin
         v_room := v_budget;
     end if;
 
-    -- From the newest back, no further than the budget reaches: each time as many as are left in it if
-    -- they are like those before.
-    while not isempty(v_rest) and v_short <= v_budget loop
-        v_part := private.part_of(v_rest, -least((v_budget - v_short) / v_typical + 1, c_step));
-        v_rest := v_rest - v_part;
-
-        select greatest(v_whole, max(r.whole)),
-               greatest(v_short, max(r.short)),
-               greatest(v_beside, max(r.beside)),
-               greatest(v_since, max(r.whole) filter (where r.seq > v_covered)),
-               coalesce(
-                   min(r.seq) filter (where r.short <= v_room and r.seq > v_covered), v_first
-               ),
-               coalesce(min(r.seq) filter (where r.beside <= c_beside), v_parts_from),
-               greatest((max(r.short) - v_short) / count(*), 1)
-        into v_whole, v_short, v_beside, v_since, v_first, v_parts_from, v_typical
-        from (
-            select t.seq,
-                   least(t.tokens, v_longest) as shortened,
-                   v_whole + sum(t.tokens) over newer as whole,
-                   v_short + sum(least(t.tokens, v_longest)) over newer as short,
-                   v_beside + sum(t.beside) over newer as beside
-            from unnest(v_part) as part
-            cross join lateral (
-                select m.id,
-                       m.seq,
-                       (octet_length(m.content) + 2
-                           + case jsonb_array_length(m.parts)
-                               when 0 then 0
-                               else private.bytes_beside_text(m.role, m.parts)::integer
-                             end) / 3 + c_message_tokens as tokens,
-                       case
-                           when jsonb_array_length(m.parts) = 0 and m.native is null then 0
-                           else octet_length(m.parts::text) + coalesce(octet_length(m.native::text), 0)
-                       end as beside
-                from public.messages as m
-                where m.user_id = read_history.user_id
-                  and m.conversation_id = read_history.conversation_id
-                  and m.seq >= lower(part)
-                  and m.seq < upper(part)
-                offset 0
-            ) as t
-            where t.id <> all (v_ours)
-            window newer as (order by t.seq desc rows unbounded preceding)
-        ) as r
-        where r.short - r.shortened <= v_budget;
+    -- From the newest back, no further than the budget reaches. In a loop: a sum over a window, which is
+    -- sorted and stored, takes a third more of each message.
+    for v_seq, v_tokens, v_bytes in
+        select m.seq, m.tokens, m.beside
+        from (select part from unnest(path) as part order by part desc) as newest_first (part)
+        cross join lateral (
+            select messages.id,
+                   messages.seq,
+                   (octet_length(messages.content) + 2
+                       + case jsonb_array_length(messages.parts)
+                           when 0 then 0
+                           else private.bytes_beside_text(messages.role, messages.parts)::integer
+                         end) / 3 + c_message_tokens as tokens,
+                   case
+                       when jsonb_array_length(messages.parts) = 0 and messages.native is null then 0
+                       else octet_length(messages.parts::text)
+                           + coalesce(octet_length(messages.native::text), 0)
+                   end as beside
+            from public.messages
+            where messages.user_id = read_history.user_id
+              and messages.conversation_id = read_history.conversation_id
+              and messages.seq >= lower(part)
+              and messages.seq < upper(part)
+            order by messages.seq desc
+            offset 0
+        ) as m
+        where m.id <> all (v_ours)
+    loop
+        exit when v_short > v_budget;
+        v_whole := v_whole + v_tokens;
+        v_short := v_short + least(v_tokens, v_longest);
+        if v_seq > v_covered then
+            v_since := v_whole;
+            if v_short <= v_room then
+                v_first := v_seq;
+            end if;
+        end if;
+        if v_bytes > 0 then
+            v_beside := v_beside + v_bytes;
+            if v_beside > c_beside then
+                v_parts_from := greatest(v_parts_from, v_seq + 1);
+            end if;
+        end if;
     end loop;
 
     if v_whole <= v_budget then
@@ -2142,8 +2140,7 @@ begin
     -- What the asker has need not be sent again: from a place to a message, found by its id. What is
     -- before a message never changes, and no other path or conversation, whatever its id, has it.
     -- But only if nothing is cut or left out of any message, which would not be so each time.
-    v_is_complete := coalesce(v_parts_from <= v_first, true)
-        and (v_is_whole or v_short = v_whole);
+    v_is_complete := v_parts_from <= v_first and (v_is_whole or v_short = v_whole);
     if v_is_complete and known_from <= v_first then
         select m.seq into v_known
         from public.messages as m
@@ -2172,10 +2169,10 @@ begin
                         || to_json(coalesce(m.metadata -> 'error' ->> 'type', 'failed'))::text
             end,
             case
-                when g.is_given and jsonb_array_length(m.parts) > 0
+                when jsonb_array_length(m.parts) > 0 and g.is_given
                     then ',"parts":' || m.parts::text
             end,
-            case when g.is_given then ',"native":' || m.native::text end,
+            case when m.native is not null and g.is_given then ',"native":' || m.native::text end,
             '}'
         ),
         ','
@@ -3316,10 +3313,9 @@ begin
     for update;
 
     update public.turns as t
-    set cancel_requested_at = case
-        when t.status = 'running' then coalesce(t.cancel_requested_at, v_now)
-        else t.cancel_requested_at
-    end
+    set cancel_requested_at = coalesce(
+        t.cancel_requested_at, case t.status when 'running' then v_now end
+    )
     where t.user_id = cancel_turn.user_id and t.id = cancel_turn.turn_id
     returning t.conversation_id into v_conversation_id;
 
@@ -3355,12 +3351,10 @@ begin
       and t.lease_expires_at <= clock_timestamp()
     for update skip locked;
 
-    if not found then
-        return jsonb_build_object('settled', 0);
+    if found then
+        perform private.interrupt_turn(user_id, v_turn_id);
     end if;
-
-    perform private.interrupt_turn(user_id, v_turn_id);
-    return jsonb_build_object('settled', 1);
+    return jsonb_build_object('settled', (v_turn_id is not null)::integer);
 end;
 $$;
 
@@ -3534,7 +3528,6 @@ as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := now();
-    v_conversation jsonb;
 begin
     perform private.require_self(update_conversation.user_id);
 
@@ -3548,14 +3541,9 @@ begin
             when update_conversation.archived is null then c.archived_at
             when update_conversation.archived then coalesce(c.archived_at, v_now)
         end
-    where c.user_id = update_conversation.user_id and c.id = update_conversation.conversation_id
-    returning to_jsonb(c) into v_conversation;
+    where c.user_id = update_conversation.user_id and c.id = update_conversation.conversation_id;
 
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-    return v_conversation;
+    return public.get_conversation(user_id, conversation_id);
 end;
 $$;
 
@@ -3650,11 +3638,6 @@ begin
             offset 0
         ) as n
         where n.conversation_id = load_conversation.conversation_id;
-
-        if not found then
-            raise exception 'Message not found.'
-                using errcode = 'PT404', detail = 'message_not_found';
-        end if;
     end if;
 
     v_path := int8multirange(int8range(1, v_conversation.last_seq + 1));
@@ -3675,7 +3658,7 @@ begin
         end if;
     end if;
 
-    if not v_around <@ v_path then
+    if around is not null and (v_around <@ v_path) is not true then
         raise exception 'Message not found.'
             using errcode = 'PT404', detail = 'message_not_found';
     end if;
@@ -3811,24 +3794,6 @@ $$;
 grant execute on function search.ignored_characters to authenticated;
 comment on function search.ignored_characters is 'The characters, as in a regular expression''s brackets, that are passed over in stored text and in what is looked for.';
 
--- Vowel signs and the like stand in words, though they are no letters: Indic scripts, Thai, Lao, Tibetan,
--- Burmese, Khmer, Mongolian, those of the islands. Letters between them do no harm here, signs would.
-create function search.vowel_signs()
-returns text
-language sql immutable security invoker set search_path = ''
-as $$
-    select '\u07a6-\u07b0\u07eb-\u07f3\u0900-\u0963\u0981-\u09e3\u0a01-\u0a75\u0a81-\u0ae3'
-        '\u0b01-\u0b63\u0b82-\u0bd7\u0c00-\u0c63\u0c81-\u0c83\u0cbc-\u0d4d\u0d57\u0d62\u0d63'
-        '\u0d81-\u0df3\u0e31-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ecd\u0f18\u0f19\u0f35\u0f37\u0f39'
-        '\u0f3e-\u0f84\u0f86-\u0fbc\u102b-\u103e\u1056-\u109d\u1712-\u1734\u1752-\u17d3\u17dd'
-        '\u1885-\u18a9\u1920-\u193b\u1a17-\u1a1b\u1a55-\u1a7f\u1b00-\u1b44\u1b80-\u1bf3'
-        '\u1c24-\u1c37\u302a-\u302f\u3099\u309a\ua802-\ua827\ua880-\ua8c5\ua926-\ua92d'
-        '\ua947-\ua953\ua980-\ua9c0\uaa29-\uaa4d\uaaeb-\uaaef\uabe3-\uabea';
-$$;
-
-grant execute on function search.vowel_signs to authenticated;
-comment on function search.vowel_signs is 'The characters, as in a regular expression''s brackets, that are part of a word beside its letters.';
-
 -- The one way in which text is compared, stored and asked for alike. Of a text in normal form C each
 -- character is folded by itself, whatever stands beside it: that is what find_place counts on.
 create function search.fold_text(source text)
@@ -3851,8 +3816,21 @@ begin
         );
         v_text := replace(replace(replace(replace(
             v_text, 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th');
+        -- Vowel signs and the like stand in words, though they are no letters: Indic scripts, Thai, Lao,
+        -- Tibetan, Burmese, Khmer, Mongolian, those of the islands. Letters between them do no harm
+        -- here, signs would.
         return regexp_replace(
-            normalize(v_text, NFC), '[^ [:alnum:]' || search.vowel_signs() || ']', ' ', 'g'
+            normalize(v_text, NFC),
+            '[^ [:alnum:]'
+            '\u07a6-\u07b0\u07eb-\u07f3\u0900-\u0963\u0981-\u09e3\u0a01-\u0a75\u0a81-\u0ae3'
+            '\u0b01-\u0b63\u0b82-\u0bd7\u0c00-\u0c63\u0c81-\u0c83\u0cbc-\u0d4d\u0d57\u0d62\u0d63'
+            '\u0d81-\u0df3\u0e31-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ecd\u0f18\u0f19\u0f35\u0f37\u0f39'
+            '\u0f3e-\u0f84\u0f86-\u0fbc\u102b-\u103e\u1056-\u109d\u1712-\u1734\u1752-\u17d3\u17dd'
+            '\u1885-\u18a9\u1920-\u193b\u1a17-\u1a1b\u1a55-\u1a7f\u1b00-\u1b44\u1b80-\u1bf3'
+            '\u1c24-\u1c37\u302a-\u302f\u3099\u309a\ua802-\ua827\ua880-\ua8c5\ua926-\ua92d'
+            '\ua947-\ua953\ua980-\ua9c0\uaa29-\uaa4d\uaaeb-\uaaef\uabe3-\uabea'
+            ']',
+            ' ', 'g'
         );
     end if;
 end;

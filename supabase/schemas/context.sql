@@ -15,20 +15,22 @@ create function private.read_history(
     out context json
 )
 language plpgsql stable security invoker set search_path = ''
+set enable_sort = off -- an index has them in their order: sorted, all would be read
 set jit = off -- compiling takes longer than reading a history
 as $$
 #variable_conflict use_column
 declare
     c_message_tokens constant integer := 4;
     c_beside constant bigint := 4000000; -- bytes of parts; older messages are given as their text
-    c_step constant integer := 250; -- messages
     v_budget constant integer := greatest(history_tokens, 0);
     -- Where not everything fits, one long message does not push out all the others.
     v_longest constant integer := greatest(v_budget / 4, c_message_tokens + 1);
     -- One range, where nothing was edited or regenerated: then counting takes no look at a table.
     v_is_straight constant boolean := path = int8multirange(range_merge(path));
-    v_rest int8multirange := path;
-    v_part int8multirange;
+    v_rest int8multirange;
+    v_seq bigint;
+    v_tokens integer;
+    v_bytes integer;
     v_ours constant uuid[] := array(
         select s.id
         from public.summaries as s
@@ -39,7 +41,6 @@ declare
     v_summary json;
     v_summary_tokens integer;
     v_room bigint;
-    v_typical bigint := 30; -- tokens of a message
     v_whole bigint := 0;
     v_short bigint := 0;
     v_since bigint := 0;
@@ -49,7 +50,7 @@ declare
     v_is_complete boolean;
     v_omitted bigint;
     v_is_whole boolean := false;
-    v_parts_from bigint;
+    v_parts_from bigint := 0;
     v_messages text;
 begin
     if cardinality(v_ours) > 0 then
@@ -70,52 +71,49 @@ begin
         v_room := v_budget;
     end if;
 
-    -- From the newest back, no further than the budget reaches: each time as many as are left in it if
-    -- they are like those before.
-    while not isempty(v_rest) and v_short <= v_budget loop
-        v_part := private.part_of(v_rest, -least((v_budget - v_short) / v_typical + 1, c_step));
-        v_rest := v_rest - v_part;
-
-        select greatest(v_whole, max(r.whole)),
-               greatest(v_short, max(r.short)),
-               greatest(v_beside, max(r.beside)),
-               greatest(v_since, max(r.whole) filter (where r.seq > v_covered)),
-               coalesce(
-                   min(r.seq) filter (where r.short <= v_room and r.seq > v_covered), v_first
-               ),
-               coalesce(min(r.seq) filter (where r.beside <= c_beside), v_parts_from),
-               greatest((max(r.short) - v_short) / count(*), 1)
-        into v_whole, v_short, v_beside, v_since, v_first, v_parts_from, v_typical
-        from (
-            select t.seq,
-                   least(t.tokens, v_longest) as shortened,
-                   v_whole + sum(t.tokens) over newer as whole,
-                   v_short + sum(least(t.tokens, v_longest)) over newer as short,
-                   v_beside + sum(t.beside) over newer as beside
-            from unnest(v_part) as part
-            cross join lateral (
-                select m.id,
-                       m.seq,
-                       (octet_length(m.content) + 2
-                           + case jsonb_array_length(m.parts)
-                               when 0 then 0
-                               else private.bytes_beside_text(m.role, m.parts)::integer
-                             end) / 3 + c_message_tokens as tokens,
-                       case
-                           when jsonb_array_length(m.parts) = 0 and m.native is null then 0
-                           else octet_length(m.parts::text) + coalesce(octet_length(m.native::text), 0)
-                       end as beside
-                from public.messages as m
-                where m.user_id = read_history.user_id
-                  and m.conversation_id = read_history.conversation_id
-                  and m.seq >= lower(part)
-                  and m.seq < upper(part)
-                offset 0
-            ) as t
-            where t.id <> all (v_ours)
-            window newer as (order by t.seq desc rows unbounded preceding)
-        ) as r
-        where r.short - r.shortened <= v_budget;
+    -- From the newest back, no further than the budget reaches. In a loop: a sum over a window, which is
+    -- sorted and stored, takes a third more of each message.
+    for v_seq, v_tokens, v_bytes in
+        select m.seq, m.tokens, m.beside
+        from (select part from unnest(path) as part order by part desc) as newest_first (part)
+        cross join lateral (
+            select messages.id,
+                   messages.seq,
+                   (octet_length(messages.content) + 2
+                       + case jsonb_array_length(messages.parts)
+                           when 0 then 0
+                           else private.bytes_beside_text(messages.role, messages.parts)::integer
+                         end) / 3 + c_message_tokens as tokens,
+                   case
+                       when jsonb_array_length(messages.parts) = 0 and messages.native is null then 0
+                       else octet_length(messages.parts::text)
+                           + coalesce(octet_length(messages.native::text), 0)
+                   end as beside
+            from public.messages
+            where messages.user_id = read_history.user_id
+              and messages.conversation_id = read_history.conversation_id
+              and messages.seq >= lower(part)
+              and messages.seq < upper(part)
+            order by messages.seq desc
+            offset 0
+        ) as m
+        where m.id <> all (v_ours)
+    loop
+        exit when v_short > v_budget;
+        v_whole := v_whole + v_tokens;
+        v_short := v_short + least(v_tokens, v_longest);
+        if v_seq > v_covered then
+            v_since := v_whole;
+            if v_short <= v_room then
+                v_first := v_seq;
+            end if;
+        end if;
+        if v_bytes > 0 then
+            v_beside := v_beside + v_bytes;
+            if v_beside > c_beside then
+                v_parts_from := greatest(v_parts_from, v_seq + 1);
+            end if;
+        end if;
     end loop;
 
     if v_whole <= v_budget then
@@ -131,8 +129,7 @@ begin
     -- What the asker has need not be sent again: from a place to a message, found by its id. What is
     -- before a message never changes, and no other path or conversation, whatever its id, has it.
     -- But only if nothing is cut or left out of any message, which would not be so each time.
-    v_is_complete := coalesce(v_parts_from <= v_first, true)
-        and (v_is_whole or v_short = v_whole);
+    v_is_complete := v_parts_from <= v_first and (v_is_whole or v_short = v_whole);
     if v_is_complete and known_from <= v_first then
         select m.seq into v_known
         from public.messages as m
@@ -161,10 +158,10 @@ begin
                         || to_json(coalesce(m.metadata -> 'error' ->> 'type', 'failed'))::text
             end,
             case
-                when g.is_given and jsonb_array_length(m.parts) > 0
+                when jsonb_array_length(m.parts) > 0 and g.is_given
                     then ',"parts":' || m.parts::text
             end,
-            case when g.is_given then ',"native":' || m.native::text end,
+            case when m.native is not null and g.is_given then ',"native":' || m.native::text end,
             '}'
         ),
         ','

@@ -66,7 +66,6 @@ ALLOWED = {
         "search.find_place(text,text,integer)",
         "search.fold_text(text)",
         "search.ignored_characters()",
-        "search.vowel_signs()",
         "search.searched_text(text,text)",
     },
     "function without a pinned search_path": {

@@ -13,6 +13,7 @@ from fastapi.dependencies.models import Dependant
 
 from functions.app import ENDPOINTS, create_app
 from shared.http.application import CORS_HEADERS, PREFIX
+from shared.http.routing import CheckedRoute
 from tests.support.unit_settings import unit_settings
 
 
@@ -122,3 +123,20 @@ def _dependencies(dependant: Dependant) -> Iterator[Any]:
 def _is_coroutine(call: Any) -> bool:
     called = call if inspect.isroutine(call) else call.__call__
     return inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called)
+
+
+async def test_an_address_is_tried_by_its_own_endpoint_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many endpoints stand before it in the table."""
+    tried: set[str] = set()
+    matches = CheckedRoute.matches
+
+    def noted(route: CheckedRoute, scope: Any) -> Any:
+        tried.add(route.path)
+        return matches(route, scope)
+
+    async with client_of() as client:
+        monkeypatch.setattr(CheckedRoute, "matches", noted)
+        await client.get("/functions/v1/load-conversation")
+    assert tried == {"/load-conversation"}
