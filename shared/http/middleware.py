@@ -13,11 +13,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
-from ..errors import InternalError
+from ..errors import InternalError, UnavailableError
 from ..observability import telemetry
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from ..errors import AppError
 
 log = structlog.get_logger(__name__)
 
@@ -129,11 +131,18 @@ class CatchAll:
             await self._app(scope, receive, note_start)
         except ClientDisconnect:
             return  # while it was sending its body: nothing broke, and nobody is left to answer
+        except asyncio.CancelledError:  # the server stops, and the time for its answers is over
+            if scope["type"] == "http" and not has_started:
+                await _answer(UnavailableError(), scope, receive, send)
+            raise
         except Exception:
             if scope["type"] != "http":
                 raise
             log.exception("request_broke")
             if has_started:
                 raise
-            error = InternalError()
-            await JSONResponse(error.body(), error.status)(scope, receive, send)
+            await _answer(InternalError(), scope, receive, send)
+
+
+async def _answer(error: AppError, scope: Scope, receive: Receive, send: Send) -> None:
+    await JSONResponse(error.body(), error.status, headers=error.headers())(scope, receive, send)

@@ -2082,8 +2082,8 @@ begin
         v_room := v_budget;
     end if;
 
-    -- From the newest back, no further than the budget reaches. In a loop: a sum over a window takes
-    -- twice as long.
+    -- From the newest back, no further than the budget reaches. In a loop: a sum over a window, which is
+    -- sorted and stored, takes a third more of each message.
     for v_seq, v_tokens, v_bytes in
         select m.seq, m.tokens, m.beside
         from (select part from unnest(path) as part order by part desc) as newest_first (part)
@@ -3328,10 +3328,9 @@ begin
     for update;
 
     update public.turns as t
-    set cancel_requested_at = case
-        when t.status = 'running' then coalesce(t.cancel_requested_at, v_now)
-        else t.cancel_requested_at
-    end
+    set cancel_requested_at = coalesce(
+        t.cancel_requested_at, case t.status when 'running' then v_now end
+    )
     where t.user_id = cancel_turn.user_id and t.id = cancel_turn.turn_id
     returning t.conversation_id into v_conversation_id;
 
@@ -3367,12 +3366,10 @@ begin
       and t.lease_expires_at <= clock_timestamp()
     for update skip locked;
 
-    if not found then
-        return jsonb_build_object('settled', 0);
+    if found then
+        perform private.interrupt_turn(user_id, v_turn_id);
     end if;
-
-    perform private.interrupt_turn(user_id, v_turn_id);
-    return jsonb_build_object('settled', 1);
+    return jsonb_build_object('settled', (v_turn_id is not null)::integer);
 end;
 $$;
 
@@ -3546,7 +3543,6 @@ as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := now();
-    v_conversation jsonb;
 begin
     perform private.require_self(update_conversation.user_id);
 
@@ -3560,14 +3556,9 @@ begin
             when update_conversation.archived is null then c.archived_at
             when update_conversation.archived then coalesce(c.archived_at, v_now)
         end
-    where c.user_id = update_conversation.user_id and c.id = update_conversation.conversation_id
-    returning to_jsonb(c) into v_conversation;
+    where c.user_id = update_conversation.user_id and c.id = update_conversation.conversation_id;
 
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-    return v_conversation;
+    return public.get_conversation(user_id, conversation_id);
 end;
 $$;
 
@@ -3662,11 +3653,6 @@ begin
             offset 0
         ) as n
         where n.conversation_id = load_conversation.conversation_id;
-
-        if not found then
-            raise exception 'Message not found.'
-                using errcode = 'PT404', detail = 'message_not_found';
-        end if;
     end if;
 
     v_path := int8multirange(int8range(1, v_conversation.last_seq + 1));
@@ -3687,7 +3673,7 @@ begin
         end if;
     end if;
 
-    if not v_around <@ v_path then
+    if around is not null and (v_around <@ v_path) is not true then
         raise exception 'Message not found.'
             using errcode = 'PT404', detail = 'message_not_found';
     end if;
@@ -3823,24 +3809,6 @@ $$;
 grant execute on function search.ignored_characters to authenticated;
 comment on function search.ignored_characters is 'The characters, as in a regular expression''s brackets, that are passed over in stored text and in what is looked for.';
 
--- Vowel signs and the like stand in words, though they are no letters: Indic scripts, Thai, Lao, Tibetan,
--- Burmese, Khmer, Mongolian, those of the islands. Letters between them do no harm here, signs would.
-create function search.vowel_signs()
-returns text
-language sql immutable security invoker set search_path = ''
-as $$
-    select '\u07a6-\u07b0\u07eb-\u07f3\u0900-\u0963\u0981-\u09e3\u0a01-\u0a75\u0a81-\u0ae3'
-        '\u0b01-\u0b63\u0b82-\u0bd7\u0c00-\u0c63\u0c81-\u0c83\u0cbc-\u0d4d\u0d57\u0d62\u0d63'
-        '\u0d81-\u0df3\u0e31-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ecd\u0f18\u0f19\u0f35\u0f37\u0f39'
-        '\u0f3e-\u0f84\u0f86-\u0fbc\u102b-\u103e\u1056-\u109d\u1712-\u1734\u1752-\u17d3\u17dd'
-        '\u1885-\u18a9\u1920-\u193b\u1a17-\u1a1b\u1a55-\u1a7f\u1b00-\u1b44\u1b80-\u1bf3'
-        '\u1c24-\u1c37\u302a-\u302f\u3099\u309a\ua802-\ua827\ua880-\ua8c5\ua926-\ua92d'
-        '\ua947-\ua953\ua980-\ua9c0\uaa29-\uaa4d\uaaeb-\uaaef\uabe3-\uabea';
-$$;
-
-grant execute on function search.vowel_signs to authenticated;
-comment on function search.vowel_signs is 'The characters, as in a regular expression''s brackets, that are part of a word beside its letters.';
-
 -- The one way in which text is compared, stored and asked for alike. Of a text in normal form C each
 -- character is folded by itself, whatever stands beside it: that is what find_place counts on.
 create function search.fold_text(source text)
@@ -3863,8 +3831,21 @@ begin
         );
         v_text := replace(replace(replace(replace(
             v_text, 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th');
+        -- Vowel signs and the like stand in words, though they are no letters: Indic scripts, Thai, Lao,
+        -- Tibetan, Burmese, Khmer, Mongolian, those of the islands. Letters between them do no harm
+        -- here, signs would.
         return regexp_replace(
-            normalize(v_text, NFC), '[^ [:alnum:]' || search.vowel_signs() || ']', ' ', 'g'
+            normalize(v_text, NFC),
+            '[^ [:alnum:]'
+            '\u07a6-\u07b0\u07eb-\u07f3\u0900-\u0963\u0981-\u09e3\u0a01-\u0a75\u0a81-\u0ae3'
+            '\u0b01-\u0b63\u0b82-\u0bd7\u0c00-\u0c63\u0c81-\u0c83\u0cbc-\u0d4d\u0d57\u0d62\u0d63'
+            '\u0d81-\u0df3\u0e31-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ecd\u0f18\u0f19\u0f35\u0f37\u0f39'
+            '\u0f3e-\u0f84\u0f86-\u0fbc\u102b-\u103e\u1056-\u109d\u1712-\u1734\u1752-\u17d3\u17dd'
+            '\u1885-\u18a9\u1920-\u193b\u1a17-\u1a1b\u1a55-\u1a7f\u1b00-\u1b44\u1b80-\u1bf3'
+            '\u1c24-\u1c37\u302a-\u302f\u3099\u309a\ua802-\ua827\ua880-\ua8c5\ua926-\ua92d'
+            '\ua947-\ua953\ua980-\ua9c0\uaa29-\uaa4d\uaaeb-\uaaef\uabe3-\uabea'
+            ']',
+            ' ', 'g'
         );
     end if;
 end;

@@ -71,8 +71,8 @@ begin
         v_room := v_budget;
     end if;
 
-    -- From the newest back, no further than the budget reaches. In a loop: a sum over a window takes
-    -- twice as long.
+    -- From the newest back, no further than the budget reaches. In a loop: a sum over a window, which is
+    -- sorted and stored, takes a third more of each message.
     for v_seq, v_tokens, v_bytes in
         select m.seq, m.tokens, m.beside
         from (select part from unnest(path) as part order by part desc) as newest_first (part)

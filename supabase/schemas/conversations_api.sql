@@ -144,7 +144,6 @@ as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := now();
-    v_conversation jsonb;
 begin
     perform private.require_self(update_conversation.user_id);
 
@@ -158,14 +157,9 @@ begin
             when update_conversation.archived is null then c.archived_at
             when update_conversation.archived then coalesce(c.archived_at, v_now)
         end
-    where c.user_id = update_conversation.user_id and c.id = update_conversation.conversation_id
-    returning to_jsonb(c) into v_conversation;
+    where c.user_id = update_conversation.user_id and c.id = update_conversation.conversation_id;
 
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-    return v_conversation;
+    return public.get_conversation(user_id, conversation_id);
 end;
 $$;
 

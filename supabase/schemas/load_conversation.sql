@@ -85,11 +85,6 @@ begin
             offset 0
         ) as n
         where n.conversation_id = load_conversation.conversation_id;
-
-        if not found then
-            raise exception 'Message not found.'
-                using errcode = 'PT404', detail = 'message_not_found';
-        end if;
     end if;
 
     v_path := int8multirange(int8range(1, v_conversation.last_seq + 1));
@@ -110,7 +105,7 @@ begin
         end if;
     end if;
 
-    if not v_around <@ v_path then
+    if around is not null and (v_around <@ v_path) is not true then
         raise exception 'Message not found.'
             using errcode = 'PT404', detail = 'message_not_found';
     end if;

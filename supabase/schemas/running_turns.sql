@@ -259,10 +259,9 @@ begin
     for update;
 
     update public.turns as t
-    set cancel_requested_at = case
-        when t.status = 'running' then coalesce(t.cancel_requested_at, v_now)
-        else t.cancel_requested_at
-    end
+    set cancel_requested_at = coalesce(
+        t.cancel_requested_at, case t.status when 'running' then v_now end
+    )
     where t.user_id = cancel_turn.user_id and t.id = cancel_turn.turn_id
     returning t.conversation_id into v_conversation_id;
 
@@ -298,12 +297,10 @@ begin
       and t.lease_expires_at <= clock_timestamp()
     for update skip locked;
 
-    if not found then
-        return jsonb_build_object('settled', 0);
+    if found then
+        perform private.interrupt_turn(user_id, v_turn_id);
     end if;
-
-    perform private.interrupt_turn(user_id, v_turn_id);
-    return jsonb_build_object('settled', 1);
+    return jsonb_build_object('settled', (v_turn_id is not null)::integer);
 end;
 $$;
 

@@ -11,7 +11,7 @@ from tests.support.old_chats import Project, chat_id, new_project, old_rows, use
 from tests.support.postgres import Server
 from tests.support.sql_calls import as_service
 
-pytest_plugins = ["tests.support.scratch", "tests.support.old_chats"]
+pytest_plugins = ["tests.support.old_chats"]
 
 KILLS = 4
 MESSAGES = 40

@@ -5,7 +5,7 @@ import pytest
 from tests.support.old_chats import Project, chat_id, user_id
 from tests.support.sql_calls import as_service
 
-pytest_plugins = ["tests.support.scratch", "tests.support.old_chats"]
+pytest_plugins = ["tests.support.old_chats"]
 
 MESSAGES = 4
 OLD = """

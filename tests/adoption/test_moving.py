@@ -5,7 +5,7 @@ import pytest
 from tests.support.old_chats import Project, chat_id, old_rows, user_id
 from tests.support.sql_calls import act_as, assert_whole
 
-pytest_plugins = ["tests.support.scratch", "tests.support.old_chats"]
+pytest_plugins = ["tests.support.old_chats"]
 
 # What a project has around such tables.
 AROUND = """

@@ -12,7 +12,7 @@ from local import database
 from tests.support.old_chats import TABLES, Project, chat_id, new_project, user_id
 from tests.support.postgres import Server, programs_of, running_server
 
-pytest_plugins = ["tests.support.scratch", "tests.support.old_chats"]
+pytest_plugins = ["tests.support.old_chats"]
 
 LOOSE = TABLES.replace(" not null check (role in ('user', 'assistant', 'system'))", "").replace(
     " references public.conversations on delete cascade", ""

@@ -10,7 +10,6 @@ from tests.support.old_chats import TABLES, Project, old_rows
 from tests.support.supabase_cli import SUPABASE, Cli
 
 pytest_plugins = [
-    "tests.support.scratch",
     "tests.support.old_chats",
     "tests.support.supabase_cli_plugin",
 ]

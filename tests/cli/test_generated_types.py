@@ -19,7 +19,7 @@ from local import database
 from shared.models.rows import ConversationRow, MessageRow, TurnRow
 from tests.support.supabase_cli import Cli
 
-pytest_plugins = ["tests.support.scratch", "tests.support.supabase_cli_plugin"]
+pytest_plugins = ["tests.support.supabase_cli_plugin"]
 
 # A turn's row is passed on without what only the store needs.
 STORES_OWN = {

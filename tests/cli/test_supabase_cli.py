@@ -21,7 +21,7 @@ from tests.support.catalog import describe, difference
 from tests.support.clients import CLIENTS
 from tests.support.supabase_cli import SUPABASE, Cli
 
-pytest_plugins = ["tests.support.supabase_cli_plugin", "tests.support.scratch"]
+pytest_plugins = ["tests.support.supabase_cli_plugin"]
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [script.name for script in sorted(database.MIGRATIONS.glob("*.sql"))]

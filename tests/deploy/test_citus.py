@@ -19,8 +19,6 @@ from tests.support import user_gate
 from tests.support.postgres import Server
 from tests.support.sql_calls import Caller, act_as, assert_whole, make_account
 
-pytest_plugins = ["tests.support.scratch"]
-
 DISTRIBUTE = ROOT / "deploy" / "citus" / "distribute.sql"
 STAND_INS = """
 create schema citus_stand_ins;

@@ -26,7 +26,6 @@ from shared.errors import TurnInProgressError
 from tests.faults.test_crash_points import QUICK
 from tests.faults.test_cut_tool_calls import draft_of, replies_of
 from tests.support import strict_providers
-from tests.support.agents_writer import look
 from tests.support.cut_agent import PARTS, TEXT
 from tests.support.fake_provider import FakeProvider, Handler, problem_of_calls, running_provider
 from tests.support.fault_turns import turns_of
@@ -106,7 +105,7 @@ def call_the_tool(place: str) -> Callable[[Handler], None]:
         elif said[-1]["role"] == "tool":
             handler.send_message({"content": said[-1]["content"]})
         else:
-            function = {"name": look.name, "arguments": json.dumps({"place": place})}
+            function = {"name": "look", "arguments": json.dumps({"place": place})}
             call = {"id": f"call_{len(said)}", "type": "function", "function": function}
             handler.send_message({"content": None, "tool_calls": [call]}, "tool_calls")
 

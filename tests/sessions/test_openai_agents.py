@@ -1,29 +1,35 @@
-"""Sessions of the OpenAI Agents SDK, by the SDK's own runner on a real stack."""
+"""Sessions of the OpenAI Agents SDK, by the SDK's own runner on a real stack.
+
+The SDK is imported where it is needed: each worker collects this file, and only one runs it.
+"""
+
+from __future__ import annotations
 
 import asyncio
 import json
 import os
 import sys
 import uuid
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import psycopg
 import pytest
-from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
-from agents.items import TResponseInputItem
-from agents.memory import SessionSettings
-from openai import AsyncOpenAI
 
 from local.settings import ROOT
-from local.stack import Stack
 from shared import MessagePersistence
 from shared.errors import StoreUnavailableError
-from shared.sessions.openai_agents import StoredSession
 from tests.support.fake_provider import Handler, running_provider, streaming
 from tests.support.proxy import Proxy, drops_the_answer
-from tests.support.users import User
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    import psycopg
+    from agents.items import TResponseInputItem
+
+    from local.stack import Stack
+    from shared.sessions.openai_agents import StoredSession
+    from tests.support.users import User
 
 ITEMS = cast(
     "list[TResponseInputItem]",
@@ -54,6 +60,8 @@ def library(url: str, stack: Stack) -> MessagePersistence:
 
 def session_of(chat: MessagePersistence, user: User, session_id: str = "") -> StoredSession:
     """Return a session, a new one unless it is named."""
+    from shared.sessions.openai_agents import StoredSession
+
     return StoredSession(chat, user_id=user.id, session_id=session_id or str(uuid.uuid4()))
 
 
@@ -79,6 +87,10 @@ async def test_its_settings_are_those_of_the_sdks_sessions(
     chat: MessagePersistence, user: User
 ) -> None:
     """Always there, also given as a dict; what is none of them is refused."""
+    from agents.memory import SessionSettings
+
+    from shared.sessions.openai_agents import StoredSession
+
     place: dict[str, Any] = {"user_id": user.id, "session_id": "one"}
     limited = StoredSession(chat, **place, session_settings={"limit": 2})
     await limited.add_items(ITEMS)
@@ -159,7 +171,6 @@ async def test_another_users_conversation_is_not_found(
         await theirs.add_items(ITEMS)
 
 
-@function_tool
 def add(a: int, b: int) -> int:
     """Add two numbers."""
     return a + b
@@ -184,13 +195,24 @@ async def test_the_sdks_runner_goes_on_with_what_is_stored(
     chat: MessagePersistence, user: User, db: psycopg.Connection
 ) -> None:
     """Two runs with a tool, and one after a call that was cut off before its result."""
+    from agents import (
+        Agent,
+        OpenAIChatCompletionsModel,
+        Runner,
+        function_tool,
+        set_tracing_disabled,
+    )
+    from openai import AsyncOpenAI
+
     set_tracing_disabled(disabled=True)
     with running_provider() as provider:
         provider.plan = answer_with_a_tool
         provider.answer = streaming("unused")
         client = AsyncOpenAI(base_url=provider.base_url, api_key="unused")
         agent = Agent(
-            name="Adder", tools=[add], model=OpenAIChatCompletionsModel("any", openai_client=client)
+            name="Adder",
+            tools=[function_tool(add)],
+            model=OpenAIChatCompletionsModel("any", openai_client=client),
         )
         session = session_of(chat, user)
         first = await Runner.run(agent, "What is 1 + 2?", session=session)

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from tests.support.sql_calls import Caller, make_account, make_conversation
 
-pytest_plugins = ["tests.support.scratch", "tests.support.idle_chats"]
+pytest_plugins = ["tests.support.idle_chats"]
 
 PRICES = {
     "openai:large": {"input": 1.25, "output": 10},

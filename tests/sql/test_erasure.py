@@ -6,7 +6,7 @@ import pytest
 from tests.support.idle_chats import WHO_DELETES, as_if_long, remove_as, state
 from tests.support.sql_calls import Caller, make_account, make_conversation
 
-pytest_plugins = ["tests.support.scratch", "tests.support.idle_chats"]
+pytest_plugins = ["tests.support.idle_chats"]
 
 
 @pytest.mark.promise("erasure", red="a receipt that is done is gone on with")

@@ -7,8 +7,6 @@ import pytest
 
 from tests.support.sql_calls import make_account
 
-pytest_plugins = ["tests.support.scratch"]
-
 
 @pytest.fixture
 def owner(scratch: psycopg.Connection) -> uuid.UUID:

@@ -16,8 +16,6 @@ from tests.support.postgres import Server
 
 pytestmark = pytest.mark.promise("lists", red="messages without an index by their place")
 
-pytest_plugins = ["tests.support.scratch"]
-
 FEW, MANY = 10_000, 50_000
 RANGE = 150  # pages that an index by ranges may have to look at
 MOST = 1.7  # a level for each look at an index, and what a bigger table costs the planner

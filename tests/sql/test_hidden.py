@@ -11,7 +11,7 @@ import pytest
 from tests.support.hidden_chats import Hidden
 from tests.support.sql_calls import Caller
 
-pytest_plugins = ["tests.support.scratch", "tests.support.idle_chats", "tests.support.hidden_chats"]
+pytest_plugins = ["tests.support.idle_chats", "tests.support.hidden_chats"]
 
 READS: dict[str, tuple[Callable[[Hidden], Any], Any]] = {
     "conversations": (lambda h: h.count("conversations"), 0),

@@ -11,8 +11,6 @@ from local import database
 from tests.support.invariants import found_broken, repair
 from tests.support.sql_calls import make_account
 
-pytest_plugins = ["tests.support.scratch"]
-
 TIMES = [f"2020-01-01T00:00:{second:02}Z" for second in range(60)]
 
 

@@ -15,7 +15,6 @@ from tests.support.imported import conversations_in
 from tests.support.provider_files import gpt_conversation, gpt_message
 from tests.support.sql_calls import make_account
 
-pytest_plugins = ["tests.support.scratch"]
 pytestmark = pytest.mark.promise("imports", red="what is new goes on with the newest branch")
 
 

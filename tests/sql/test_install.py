@@ -8,8 +8,6 @@ from tests.support.catalog import describe, difference
 from tests.support.postgres import Server
 from tests.support.sql_calls import Caller, act_as, make_account
 
-pytest_plugins = ["tests.support.scratch"]
-
 # An extension that this Postgres doesn't have, as far as ours look at it.
 PG_CRON = """
     set local allow_system_table_mods = on;

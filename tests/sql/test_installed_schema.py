@@ -15,8 +15,6 @@ from tests.support.catalog import describe, difference
 from tests.support.clients import install_clients
 from tests.support.postgres import Server, programs_of, running_server
 
-pytest_plugins = ["tests.support.scratch"]
-
 CHAT = Names("chat")
 BODIES = [migration.body for migration in migrations_for(CHAT, database.MIGRATIONS)]
 SCHEMAS = ("chat", "chat_private", "chat_search")

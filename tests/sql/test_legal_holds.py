@@ -8,7 +8,7 @@ import pytest
 from tests.support.idle_chats import WHO_DELETES, remove_as, state
 from tests.support.sql_calls import Caller, make_account, make_conversation
 
-pytest_plugins = ["tests.support.scratch", "tests.support.idle_chats"]
+pytest_plugins = ["tests.support.idle_chats"]
 
 
 @pytest.mark.promise("legal holds", red="the trigger on `conversations` refuses nothing")

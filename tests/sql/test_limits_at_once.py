@@ -10,7 +10,6 @@ import pytest
 from local import database
 from tests.support.sql_calls import Caller, as_service, make_account
 
-pytest_plugins = ["tests.support.scratch"]
 pytestmark = pytest.mark.promise("costs")
 
 CALLERS = 24

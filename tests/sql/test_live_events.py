@@ -5,8 +5,6 @@ import pytest
 
 from tests.support.sql_calls import Caller, make_account
 
-pytest_plugins = ["tests.support.scratch"]
-
 # realtime.send names the topic in a setting; nothing else does.
 REFUSE = """
 create function realtime.refuse() returns trigger language plpgsql as $$

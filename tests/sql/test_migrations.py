@@ -14,8 +14,6 @@ from tests.support.catalog import describe, difference, shared_rows, stored_rows
 from tests.support.clients import install_clients
 from tests.support.postgres import Server, programs_of, running_server
 
-pytest_plugins = ["tests.support.scratch"]
-
 # What is made once, and under which name: a policy's and a trigger's is that of its table too.
 MADE = re.compile(
     r"^create (?:or replace )?(?:unique )?"

@@ -11,8 +11,6 @@ from local.stack import Stack
 from tests.support import partitions, sql_fixtures
 from tests.support.sql_calls import Caller, as_user, expire, make_conversation
 
-pytest_plugins = ["tests.support.scratch"]
-
 stack = partitions.stack  # as it is, and in partitions
 service, owner = sql_fixtures.service, sql_fixtures.owner
 

@@ -30,8 +30,6 @@ from tests.support.permissions import (
 )
 from tests.support.tenants import ACTORS, SECRET_TEXT, Tenants, make_tenants, outcome
 
-pytest_plugins = ["tests.support.scratch"]
-
 # One event loop for all, so that those who change nothing can share users and connections.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -22,8 +22,6 @@ from tests.support.sql_calls import act_as
 
 pytestmark = pytest.mark.promise("lists", red="a page reads its whole conversation")
 
-pytest_plugins = ["tests.support.scratch"]
-
 USERS = 3000
 CHATS = 3000
 LONG = 20_000

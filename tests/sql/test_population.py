@@ -5,8 +5,6 @@ import psycopg
 from bench.population import populate
 from tests.support.sql_calls import Caller
 
-pytest_plugins = ["tests.support.scratch"]
-
 MESSAGES = 10_000
 
 

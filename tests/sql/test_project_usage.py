@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 from tests.sql.test_analytics import PRICES, add_turn
 from tests.support.sql_calls import Caller, make_account, make_conversation
 
-pytest_plugins = ["tests.support.scratch", "tests.support.idle_chats"]
+pytest_plugins = ["tests.support.idle_chats"]
 
 NOVEMBER = {"starts_at": "2026-11-01T00:00:00Z", "ends_at": "2026-12-01T00:00:00Z"}
 INSIDE, BEFORE = "2026-11-10T10:00:00+00:00", "2026-10-31T23:59:59+00:00"

@@ -13,7 +13,7 @@ from tests.support.idle_chats import as_if_long, idle, remove_as
 from tests.support.sql_calls import Caller, act_as, make_account, make_conversation
 from tests.support.waiting import until
 
-pytest_plugins = ["tests.support.scratch", "tests.support.idle_chats", "tests.support.hidden_chats"]
+pytest_plugins = ["tests.support.idle_chats", "tests.support.hidden_chats"]
 
 # Who reads the table itself, and not the view of what is there: those that remove, or check.
 READ_THE_TABLE = {

@@ -8,8 +8,6 @@ import pytest
 from local import database
 from local.errors import LocalStackError
 
-pytest_plugins = ["tests.support.scratch"]
-
 
 def test_what_the_migrations_make_belongs_to_a_role_that_is_no_superuser(
     scratch: psycopg.Connection,

@@ -5,8 +5,6 @@ from psycopg.types.json import Jsonb
 
 from tests.support.sql_calls import Caller, expire, make_account
 
-pytest_plugins = ["tests.support.scratch"]
-
 
 def test_a_heartbeat_counts_the_turns_of_all_users_that_have_a_worker(
     scratch: psycopg.Connection,

@@ -18,8 +18,6 @@ from tests.support.sql_calls import (
     make_conversation,
 )
 
-pytest_plugins = ["tests.support.scratch"]
-
 stack = partitions.stack  # as it is, and in partitions
 service, account = sql_fixtures.service, sql_fixtures.owner
 

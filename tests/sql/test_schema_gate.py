@@ -12,8 +12,6 @@ import pytest
 from local.database import MIGRATIONS
 from tests.support.schema_gate import LINTS, findings, unwritten_names
 
-pytest_plugins = ["tests.support.scratch"]
-
 SEARCH = (
     "uuid,text,uuid,uuid,text,timestamp with time zone,timestamp with time zone,boolean,integer,"
     "jsonb"
@@ -68,7 +66,6 @@ ALLOWED = {
         "search.find_place(text,text,integer)",
         "search.fold_text(text)",
         "search.ignored_characters()",
-        "search.vowel_signs()",
         "search.searched_text(text,text)",
     },
     "function without a pinned search_path": {

@@ -14,8 +14,6 @@ from tests.support.postgres import Server
 from tests.support.scratch import MIGRATED
 from tests.support.sql_calls import Caller, act_as, as_user, make_account, make_conversation
 
-pytest_plugins = ["tests.support.scratch"]
-
 # What is said, and what finds it. Each is stored beside all others.
 FOUND = {
     "call useAuth() before snake_case_name or user.id": [

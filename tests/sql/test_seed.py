@@ -5,8 +5,6 @@ import psycopg
 from local import database
 from tests.support.invariants import found_broken
 
-pytest_plugins = ["tests.support.scratch"]
-
 
 def test_the_example_is_inserted_once_and_breaks_no_invariant(shaped_url: str) -> None:
     """Two conversations, one of them a turn with its reply."""

@@ -12,8 +12,6 @@ from tests.support.user_gate import (
     statements_without_the_user,
 )
 
-pytest_plugins = ["tests.support.scratch"]
-
 KEYS = {
     "search.documents_pkey",  # one that begins with the user would be read instead of the search's
 }

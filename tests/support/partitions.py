@@ -2,15 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from local import database
-from local.schema import migration_texts
-from tests.support.postgres import running_server
 from tests.support.stack import shared_among_workers, shared_stack
 
 PARTITIONS = 16
@@ -42,13 +38,9 @@ def stack(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Any]:
     """The shared stack, then a database with the schema in partitions: import it to have both."""
-    if request.param != "partitioned":
-        with shared_stack(shared_among_workers(tmp_path_factory), "stack") as running:
-            yield running
+    if request.param == "partitioned":
+        db_url = request.getfixturevalue("partitioned_url")
+        yield SimpleNamespace(settings=SimpleNamespace(db_url=db_url))
         return
-    folder: Path = tmp_path_factory.mktemp("partitions")
-    (folder / "1_partitioned.sql").write_text(partitioned("\n".join(migration_texts().values())))
-    with running_server() as server, server.database() as url:
-        database.shape(url)
-        database.migrate(url, folder)
-        yield SimpleNamespace(settings=SimpleNamespace(db_url=url))
+    with shared_stack(shared_among_workers(tmp_path_factory), "stack") as running:
+        yield running

@@ -6,7 +6,9 @@ import psycopg
 import pytest
 
 from local import database
+from local.schema import migration_texts
 from tests.support.catalog import describe
+from tests.support.partitions import partitioned
 from tests.support.postgres import Server, running_server
 
 MIGRATED = "migrated"
@@ -28,6 +30,17 @@ def catalog(bare_server: Server) -> str:
     """The catalog that the migrations make, on the Postgres that the stack has too."""
     with psycopg.connect(bare_server.url(MIGRATED)) as connection:
         return describe(connection)
+
+
+@pytest.fixture(scope="session")
+def partitioned_url(bare_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database of the same server, with the schema in partitions."""
+    folder = tmp_path_factory.mktemp("partitions")
+    (folder / "1_partitioned.sql").write_text(partitioned("\n".join(migration_texts().values())))
+    with bare_server.database() as url:
+        database.shape(url)
+        database.migrate(url, folder)
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from pydantic_ai.models import Model
-from pydantic_ai.models.anthropic import AnthropicModel
-from pydantic_ai.models.openai import OpenAIChatModel
-from pydantic_ai.providers.anthropic import AnthropicProvider
-from pydantic_ai.providers.openai import OpenAIProvider
 
 from tests.support.fake_provider import FakeProvider, Handler, problem_of_calls
 
@@ -18,6 +14,9 @@ Said: TypeAlias = Mapping[str, Any]
 
 def openai(provider: FakeProvider) -> Model:
     """Let a provider be as strict as OpenAI's; return a model that asks it."""
+    from pydantic_ai.models.openai import OpenAIChatModel  # for whoever calls it alone
+    from pydantic_ai.providers.openai import OpenAIProvider
+
     provider.plan = _strictly(
         problem_of_calls, lambda handler: handler.send_message({"content": SAID})
     )
@@ -27,6 +26,9 @@ def openai(provider: FakeProvider) -> Model:
 
 def anthropic(provider: FakeProvider) -> Model:
     """Let a provider be as strict as Anthropic's; return a model that asks it."""
+    from pydantic_ai.models.anthropic import AnthropicModel
+    from pydantic_ai.providers.anthropic import AnthropicProvider
+
     provider.plan = _strictly(_problem_of_blocks, _say_as_anthropic)
     url = provider.base_url.removesuffix("/v1")
     return AnthropicModel("any", provider=AnthropicProvider(api_key="unused", base_url=url))

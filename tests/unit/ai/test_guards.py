@@ -14,9 +14,11 @@ from shared.ai import (
     EngineResult,
     Finished,
     GeneratedFile,
+    PartReady,
     TextDelta,
     closing,
     guarded,
+    guards,
     with_reply_limit,
     with_time_limit,
 )
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from shared.ai import EngineEvent
+    from shared.encoding.parts import Part
+
+TOOL: Part = {"type": "tool-x", "toolCallId": "c", "state": "output-available", "input": {}}
 
 
 async def test_a_good_run_passes_unchanged() -> None:
@@ -176,6 +181,41 @@ async def test_a_reply_that_a_row_has_no_room_for_is_cut_and_stopped(letter: str
     assert seen.result.message == seen.text
     assert 0 <= MAX_TEXT_BYTES - text_size(seen.result.message) < 3
     assert seen.result.finish_reason == "length"
+
+
+async def test_later_states_of_a_part_take_its_place_in_what_a_row_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many there are; other parts add up, and end the reply where there is no room."""
+    monkeypatch.setattr(guards, "MAX_TEXT_BYTES", 1_500)
+    states: list[EngineEvent] = [PartReady({**TOOL, "output": "x" * 500}) for _ in range(20)]
+    engine = ScriptedEngine([TextDelta("a"), *states, done("a")])
+    assert (await record(with_reply_limit(engine, 10))).result.finish_reason is None
+    several = [PartReady({**TOOL, "toolCallId": str(n), "output": "x" * 500}) for n in range(3)]
+    engine = ScriptedEngine([TextDelta("a"), *several, done("a")])
+    seen = await record(with_reply_limit(engine, 10))
+    assert (seen.result.finish_reason, seen.events[:-1]) == (
+        "length",
+        [TextDelta("a"), *several[:1]],
+    )
+
+
+@pytest.mark.parametrize(
+    ("part", "error_type"),
+    [
+        ({"type": "reasoning", "text": "Hm."}, "empty_reply"),
+        ({"type": "step-start"}, "empty_reply"),
+        ({"type": "tool-x", "toolCallId": "c", "state": "input-available", "input": {}}, None),
+    ],
+)
+async def test_a_part_is_a_reply_but_for_what_says_nothing(
+    part: Part, error_type: str | None
+) -> None:
+    """And what the engine added beside is kept in a failure too."""
+    engine = ScriptedEngine([PartReady(part), done("", metadata={"mine": 1})])
+    result = (await record(guarded(engine))).result
+    assert (result.error.type if result.error else None) == error_type
+    assert result.metadata == {"mine": 1}
 
 
 async def test_a_reply_of_exactly_the_limit_is_whole() -> None:
