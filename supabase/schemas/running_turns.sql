@@ -1,113 +1,128 @@
 -- A turn while it runs: it shows how far it is, it can be stopped, and it ends even if its worker
 -- does not.
 
+-- The heartbeat of one turn. Null where somebody holds it, who settles or stops it: it waits for the next
+-- one, so that no other turn waits for it. A heartbeat that is late never shortens a draft, nor leaves a
+-- hole in it. A writer outside, who sends a step again if its answer was lost, says with it at which
+-- version of the parts it stands: at another one the draft stays as it is. So does one that has no more
+-- room in its row: refused, it would cost all the others their leases.
+create function private.extend_turn(user_id uuid, extension jsonb, lease_seconds integer)
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_asked record;
+    v_turn public.turns;
+    v_end integer;
+    v_is_next boolean := true;
+    v_draft text;
+    v_parts jsonb;
+begin
+    select * into v_asked
+    from jsonb_to_record(extension)
+        as a (turn_id uuid, attempt integer, draft_offset integer, draft_tail text,
+              draft_parts jsonb, parts_version integer, tokens bigint);
+
+    select t.* into v_turn
+    from public.turns as t
+    where t.user_id = extend_turn.user_id and t.id = v_asked.turn_id
+      and t.attempt = v_asked.attempt
+      and t.status = 'running'
+    for update skip locked;
+
+    if v_turn.id is null then
+        return case
+            when not exists (
+                select 1
+                from public.turns as t
+                where t.user_id = extend_turn.user_id and t.id = v_asked.turn_id
+                  and t.attempt = v_asked.attempt
+                  and t.status = 'running'
+            ) then jsonb_build_object(
+                'turn_id', v_asked.turn_id,
+                'is_ours', false,
+                'cancel_requested', false
+            )
+        end;
+    end if;
+
+    v_draft := v_turn.draft;
+    v_parts := v_turn.draft_parts;
+    v_end := v_asked.draft_offset + char_length(v_asked.draft_tail);
+    if v_asked.parts_version is not null then
+        v_is_next := v_asked.parts_version = private.draft_version(v_parts)
+            and char_length(v_draft) between v_asked.draft_offset and v_end;
+    end if;
+
+    if v_is_next then
+        if char_length(v_draft) between v_asked.draft_offset and v_end - 1 then
+            v_draft := left(v_draft, v_asked.draft_offset) || v_asked.draft_tail;
+        end if;
+        if v_asked.draft_parts is not null then
+            v_parts := private.merge_draft_parts(v_parts, v_asked.draft_parts);
+        end if;
+    end if;
+    if (v_parts <> '[]' or octet_length(v_draft) > 333333)
+        and octet_length(to_json(v_draft)::text) + octet_length(v_parts::text) > 2000004
+    then
+        v_draft := v_turn.draft;
+        v_parts := v_turn.draft_parts;
+    end if;
+
+    v_asked.tokens := coalesce(v_asked.tokens, v_turn.tokens);
+    update public.turns as t
+    set lease_expires_at = clock_timestamp() + make_interval(secs => extend_turn.lease_seconds),
+        tokens = v_asked.tokens,
+        draft = v_draft,
+        draft_parts = v_parts
+    where t.user_id = extend_turn.user_id and t.id = v_turn.id;
+
+    return jsonb_build_object(
+        'turn_id', v_turn.id,
+        'is_ours', true,
+        'cancel_requested', v_turn.cancel_requested_at is not null,
+        'conversation_id', v_turn.conversation_id,
+        'draft_length', char_length(v_draft),
+        'parts_version', case
+            when v_asked.parts_version is not null then private.draft_version(v_parts)
+        end
+    );
+end;
+$$;
+
+grant execute on function private.extend_turn to service_role;
+comment on function private.extend_turn is 'Renews the lease of a turn and writes what is new of its draft, as extend_turns says of each; null if somebody holds it.';
+
 -- One call for all the turns that a process runs, so that hundreds of open streams cost the store one
--- call a second. The one function that touches several users in one transaction, therefore: each item
--- names its user, and each row is found by user and id. A heartbeat that is late never shortens a
--- draft, nor leaves a hole in it. A writer outside, who sends a step again if its answer was lost, says
--- with it at which version of the parts it stands: at another one the draft stays as it is. So does one
--- that has no more room in its row: refused, it would cost all the others their leases. That it also counts the running turns of all users lets
--- processes that know nothing of each other share what the project carries; the index of running turns
--- has no other rows.
+-- call a second. The one function that touches several users in one transaction, therefore; each of its
+-- statements touches one. That it also counts the running turns of all users lets processes that know
+-- nothing of each other share what the project carries; the index of running turns has no other rows.
 create function public.extend_turns(extensions jsonb, lease_seconds integer)
 returns jsonb
-language sql volatile security invoker set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
-    with asked as (
-        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail, a.draft_parts,
-               a.parts_version, a.tokens
-        from jsonb_to_recordset(extend_turns.extensions)
-            as a (user_id uuid, turn_id uuid, attempt integer, draft_offset integer,
-                  draft_tail text, draft_parts jsonb, parts_version integer, tokens bigint)
-    ),
+declare
+    v_extension jsonb;
+    v_turns jsonb[] := '{}';
+begin
+    for v_extension in select * from jsonb_array_elements(extensions)
+    loop
+        v_turns := v_turns || private.extend_turn(
+            (v_extension ->> 'user_id')::uuid, v_extension, lease_seconds
+        );
+    end loop;
 
-    -- A turn that somebody holds is being settled or stopped: it waits for the next heartbeat,
-    -- so that no other turn waits for it.
-    free as (
-        select t.user_id, t.id, t.attempt,
-               case
-                   when p.is_next
-                       and char_length(t.draft) between a.draft_offset
-                           and a.draft_offset + char_length(a.draft_tail) - 1
-                       then left(t.draft, a.draft_offset) || a.draft_tail
-                   else t.draft
-               end as draft,
-               case
-                   when a.draft_parts is null or not p.is_next then t.draft_parts
-                   else private.merge_draft_parts(t.draft_parts, a.draft_parts)
-               end as draft_parts
-        from public.turns as t
-        join asked as a on a.user_id = t.user_id and a.turn_id = t.id
-        cross join lateral (
-            select case
-                when a.parts_version is null then true
-                else a.parts_version = private.draft_version(t.draft_parts)
-                    and char_length(t.draft) between a.draft_offset
-                        and a.draft_offset + char_length(a.draft_tail)
-            end
-        ) as p (is_next)
-        order by t.id
-        for update of t skip locked
-    ),
-
-    longer as (
-        select f.*,
-               f.draft_parts = '[]' and octet_length(f.draft) <= 333333
-               or octet_length(to_json(f.draft)::text) + octet_length(f.draft_parts::text)
-                   <= 2000004 as is_fitting
-        from free as f
-    ),
-
-    extended as (
-        update public.turns as t
-        set lease_expires_at = clock_timestamp()
-                + make_interval(secs => extend_turns.lease_seconds),
-            tokens = coalesce(a.tokens, t.tokens),
-            draft = case when f.is_fitting then f.draft else t.draft end,
-            draft_parts = case when f.is_fitting then f.draft_parts else t.draft_parts end
-        from asked as a
-        join longer as f on f.user_id = a.user_id and f.id = a.turn_id
-        where t.user_id = a.user_id and t.id = a.turn_id
-          and t.attempt = a.attempt
-          and t.status = 'running'
-        returning t.id, t.cancel_requested_at is not null as cancel_requested,
-                  t.conversation_id, char_length(t.draft) as draft_length,
-                  case
-                      when a.parts_version is not null then private.draft_version(t.draft_parts)
-                  end as parts_version
-    )
-
-    select jsonb_build_object(
-        'turns', coalesce(
-            jsonb_agg(
-                jsonb_build_object(
-                    'turn_id', a.turn_id,
-                    'is_ours', e.id is not null,
-                    'cancel_requested', coalesce(e.cancel_requested, false),
-                    'conversation_id', e.conversation_id,
-                    'draft_length', e.draft_length,
-                    'parts_version', e.parts_version
-                )
-            ),
-            '[]'
-        ),
+    return jsonb_build_object(
+        'turns', array_to_json(array_remove(v_turns, null)),
         'running', (
             select count(*)
             from public.turns as t
             where t.status = 'running' and t.lease_expires_at > clock_timestamp()
         )
-    )
-    from asked as a
-    left join extended as e on e.id = a.turn_id
-    where e.id is not null
-       or not exists (
-           select 1
-           from public.turns as t
-           where t.user_id = a.user_id and t.id = a.turn_id
-             and t.attempt = a.attempt
-             and t.status = 'running'
-       );
+    );
+end;
 $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;

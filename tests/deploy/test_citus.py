@@ -12,6 +12,7 @@ import pglast
 import psycopg
 import pytest
 from pglast import ast
+from psycopg.types.json import Jsonb
 
 from local.settings import ROOT
 from tests.support import user_gate
@@ -194,11 +195,10 @@ def test_a_conversation_goes_on_as_before(distributed: psycopg.Connection) -> No
     service, user_id = Caller(distributed), make_account(distributed)
     begun = service.begin(user_id, "A heron", idempotency_key="key")
     chat = begun["conversation"]["id"]
-    service.call(
-        "extend_turns",
-        extensions=psycopg.types.json.Jsonb([]),
-        lease_seconds=26,
-    )
+    extension = {"user_id": user_id, "turn_id": begun["turn"]["id"], "attempt": 1}
+    extension |= {"draft_offset": 0, "draft_tail": "A bird"}
+    extended = service.call("extend_turns", extensions=Jsonb([extension]), lease_seconds=26)
+    assert extended["turns"][0]["draft_length"] == 6
     assert service.complete(begun)["outcome"] == "completed"
     assert service.begin(user_id, "A heron", idempotency_key="key")["outcome"] == "replayed"
     assert assert_whole(distributed, chat) == 2
