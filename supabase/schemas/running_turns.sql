@@ -17,7 +17,7 @@ declare
     v_end integer;
     v_is_next boolean := true;
     v_draft text;
-    v_parts jsonb;
+    v_draft_parts jsonb;
 begin
     select * into v_asked
     from jsonb_to_record(extension)
@@ -48,10 +48,10 @@ begin
     end if;
 
     v_draft := v_turn.draft;
-    v_parts := v_turn.draft_parts;
+    v_draft_parts := v_turn.draft_parts;
     v_end := v_asked.draft_offset + char_length(v_asked.draft_tail);
     if v_asked.parts_version is not null then
-        v_is_next := v_asked.parts_version = private.draft_version(v_parts)
+        v_is_next := v_asked.parts_version = private.draft_version(v_draft_parts)
             and char_length(v_draft) between v_asked.draft_offset and v_end;
     end if;
 
@@ -60,14 +60,14 @@ begin
             v_draft := left(v_draft, v_asked.draft_offset) || v_asked.draft_tail;
         end if;
         if v_asked.draft_parts is not null then
-            v_parts := private.merge_draft_parts(v_parts, v_asked.draft_parts);
+            v_draft_parts := private.merge_draft_parts(v_draft_parts, v_asked.draft_parts);
         end if;
     end if;
-    if (v_parts <> '[]' or octet_length(v_draft) > 333333)
-        and octet_length(to_json(v_draft)::text) + octet_length(v_parts::text) > 2000004
+    if (v_draft_parts <> '[]' or octet_length(v_draft) > 333333)
+        and octet_length(to_json(v_draft)::text) + octet_length(v_draft_parts::text) > 2000004
     then
         v_draft := v_turn.draft;
-        v_parts := v_turn.draft_parts;
+        v_draft_parts := v_turn.draft_parts;
     end if;
 
     v_asked.tokens := coalesce(v_asked.tokens, v_turn.tokens);
@@ -75,7 +75,7 @@ begin
     set lease_expires_at = clock_timestamp() + make_interval(secs => extend_turn.lease_seconds),
         tokens = v_asked.tokens,
         draft = v_draft,
-        draft_parts = v_parts
+        draft_parts = v_draft_parts
     where t.user_id = extend_turn.user_id and t.id = v_turn.id;
 
     return jsonb_build_object(
@@ -85,7 +85,7 @@ begin
         'conversation_id', v_turn.conversation_id,
         'draft_length', char_length(v_draft),
         'parts_version', case
-            when v_asked.parts_version is not null then private.draft_version(v_parts)
+            when v_asked.parts_version is not null then private.draft_version(v_draft_parts)
         end
     );
 end;

@@ -233,6 +233,7 @@ PRIVATE_FUNCTIONS = {
         "path_end",
         "path_to",
         "draft_version",
+        "extend_turn",
         "merge_draft_parts",
         "new_id",
         "newest_summary",

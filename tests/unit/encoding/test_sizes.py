@@ -37,7 +37,7 @@ def test_the_constraints_name_the_same_numbers() -> None:
     texts = re.findall(r"octet_length\(to_json\([^<>]*\)::text\)\s*[<>]=? (\d+)", sql)
     assert {int(number) for number in texts} == {sizes.MAX_TEXT_BYTES + 2}
     sql = sql.replace("v_metadata >", "octet_length(metadata::text) >")
-    others = re.findall(r"octet_length\((?:new\.)?(\w+)::text\) [<>]=? (\d{4,})", sql)
+    others = re.findall(r"octet_length\((?:new\.|v_)?(\w+)::text\) [<>]=? (\d{4,})", sql)
     assert {(name, int(number)) for name, number in others} == {
         ("metadata", sizes.MAX_METADATA_BYTES),
         ("metadata", sizes.MAX_GIVEN_METADATA_BYTES),
