@@ -12,6 +12,7 @@ from functools import partial, wraps
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import WrapValidator
 from starlette.routing import Match
@@ -27,6 +28,7 @@ from .request_body import LARGE_BYTES, read_body, require_plain_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
+    from fastapi.dependencies.models import Dependant
     from starlette.responses import Response
     from starlette.types import Scope
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from ..container import Container
 
 MAX_FIELDS = 100  # of a request; what is wrong with each of them is found before any is reported
+FOR_THE_PLATFORM = {"forceFunctionRegion"}  # Supabase's clients say so where a function is to run
 
 
 class CheckedRequest(Request):
@@ -58,6 +61,7 @@ class CheckedRoute(APIRoute):
         handle = super().get_route_handler()
         reads: dict[str, Read] = getattr(self.endpoint, "reads", {})
         takes: Any = self.body_field and self.body_field.field_info.annotation
+        names = _query_names(self.dependant)
 
         async def checked(request: Request) -> Response:
             container = container_of(request)
@@ -65,6 +69,7 @@ class CheckedRoute(APIRoute):
             until_sent: AsyncExitStack = request.scope["fastapi_inner_astack"]  # FastAPI's own
             await until_sent.enter_async_context(own_place(request, container.shares.requests))
             request.state.read = {name: its.read(request) for name, its in reads.items()}
+            _refuse_unknown(request.query_params.keys() - names if names else set())
             return await handle(await _check_body(request, container, takes) if takes else request)
 
         return checked
@@ -148,8 +153,29 @@ def _in_query(annotation: Any) -> Any:
     """Return how a request is read out of a query, where a number or a flag is text like all."""
     if not (inspect.isclass(annotation) and issubclass(annotation, RequestBody)):
         return annotation
-    from_text = WrapValidator(lambda values, _: annotation.model_validate_strings(values))
+    from_text = WrapValidator(
+        lambda values, _: annotation.model_validate_strings(
+            {name: value for name, value in values.items() if name not in FOR_THE_PLATFORM}
+        )
+    )
     return Annotated[annotation, from_text, Query()]
+
+
+def _query_names(dependant: Dependant) -> set[str]:
+    """Return the parameters that a query may have; none where a model says so itself."""
+    fields = dependant.query_params
+    if any(isinstance(field.field_info.annotation, type(RequestBody)) for field in fields):
+        return set()
+    return {field.alias for field in fields}.union(*map(_query_names, dependant.dependencies))
+
+
+def _refuse_unknown(names: set[str]) -> None:
+    unknown = [
+        {"type": "extra_forbidden", "loc": ("query", name), "msg": "Extra inputs are not permitted"}
+        for name in sorted(names - FOR_THE_PLATFORM)
+    ]
+    if unknown:
+        raise RequestValidationError(unknown)
 
 
 async def _caller(request: Request, container: Container) -> Caller | None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import Any
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from fastapi.dependencies.models import Dependant
 from functions.app import ENDPOINTS, create_app
 from shared.http.application import CORS_HEADERS, PREFIX
 from shared.http.routing import CheckedRoute
-from tests.support.unit_settings import unit_settings
+from tests.support.unit_settings import SECRET_KEY, unit_settings
 
 
 @asynccontextmanager
@@ -140,3 +141,27 @@ async def test_an_address_is_tried_by_its_own_endpoint_alone(
         monkeypatch.setattr(CheckedRoute, "matches", noted)
         await client.get("/functions/v1/load-conversation")
     assert tried == {"/load-conversation"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f"conversations/{UUID(int=1)}", f"legal-holds/{UUID(int=1)}", "legal-holds", "mega-mind"],
+)
+async def test_a_query_has_only_what_its_endpoint_knows(path: str) -> None:
+    """Whether a model reads it or parameters do; Supabase's clients may name a region."""
+    method = "DELETE" if path.startswith("legal-holds/") else "GET"
+    service = {"apikey": SECRET_KEY}
+    query = {"userId": str(uuid4()), "turnId": str(uuid4())}
+    if path != "mega-mind":
+        del query["turnId"]
+    async with client_of(store_timeout=1) as client:
+        address = f"/functions/v1/{path}"
+        unknown = await client.request(
+            method, address, headers=service, params={**query, "limits": "1"}
+        )
+        known = await client.request(
+            method, address, headers=service, params={**query, "forceFunctionRegion": "us-east-1"}
+        )
+    assert unknown.status_code == 400
+    assert [problem["field"] for problem in unknown.json()["details"]] == ["limits"]
+    assert known.status_code == 503
