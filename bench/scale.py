@@ -45,7 +45,7 @@ class Users:
         )
         self._chats: dict[str, list[str]] = dict(rows.fetchall())
         self._ids = list(self._chats)
-        self._words = [
+        self.words = [
             row[0].split()[0]
             for row in db.execute("select content from public.messages limit 200").fetchall()
         ]
@@ -72,7 +72,7 @@ class Users:
     def search(self) -> None:
         """Search for a word that some message has."""
         user_id, _ = self.one()
-        word = random.choice(self._words)  # noqa: S311
+        word = random.choice(self.words)  # noqa: S311
         self._as_user(user_id, "select public.search_messages(%s, %s)", user_id, word)
 
     def analytics(self) -> None:

@@ -46,6 +46,8 @@ def main() -> None:
             "floor": floor.turn,
             "turn": lambda: take_turn(caller, user_id, next(chats)),
         }
+        sides["turn"]()
+        db.execute("analyze")  # as autovacuum does in the first minute
         with indexed_beside(server.url(), user_id):
             taken = take(db.info.backend_pid, sides, turns)
     for name, what in (("time", "time"), ("cpu", "CPU of the backend")):
