@@ -46,7 +46,8 @@ def main() -> None:
             "floor": floor.turn,
             "turn": lambda: take_turn(caller, user_id, next(chats)),
         }
-        sides["turn"]()
+        for _ in range(100):
+            sides["turn"]()
         db.execute("analyze")  # as autovacuum does in the first minute
         with indexed_beside(server.url(), user_id):
             taken = take(db.info.backend_pid, sides, turns)
