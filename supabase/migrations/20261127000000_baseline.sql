@@ -3067,8 +3067,7 @@ $$;
 grant execute on function private.resume_turn to service_role;
 comment on function private.resume_turn is 'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays. Raises PT404, PT422.';
 
--- A turn while it runs: it shows how far it is, it can be stopped, and it ends even if its worker
--- does not.
+-- How a turn shows that it runs, and how far it is.
 
 -- The heartbeat of one turn. Null where somebody holds it, who settles or stops it: it waits for the next
 -- one, so that no other turn waits for it. A heartbeat that is late never shortens a draft, nor leaves a
@@ -3197,6 +3196,8 @@ $$;
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
 comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, draft_parts, parts_version, tokens}] renews the lease and writes the draft from an offset on (in characters), those of its parts that have changed, and the tokens so far; with a parts_version only if the draft is at it. Answers {turns: [{turn_id, is_ours, cancel_requested, conversation_id, draft_length, parts_version}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
+
+-- A turn while it runs: it can be read and stopped, and it ends even if its worker does not.
 
 create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb
@@ -6333,7 +6334,7 @@ revoke all on function public.release_legal_hold from public, anon, authenticate
 grant execute on function public.release_legal_hold to service_role;
 comment on function public.release_legal_hold is 'Ends a legal hold; one that has ended stays as it is. Raises PT404.';
 
--- How long conversations are kept: policies that archive and delete what lies idle.
+-- How long conversations are kept: the policies, of a user, of a project, or of everybody.
 
 create table private.retention_policies (
     id uuid not null default gen_random_uuid(),
@@ -6454,6 +6455,8 @@ $$;
 revoke all on function public.delete_retention_policy from public, anon, authenticated, service_role;
 grant execute on function public.delete_retention_policy to service_role;
 comment on function public.delete_retention_policy is 'Removes a retention policy: a wider one applies from then on, or none. Raises PT404.';
+
+-- Archives and deletes what lies idle, by the policies.
 
 -- The one rule. The policy that applies is the most specific: the user's, else the project's, else
 -- everybody's. Importing is a use of a conversation, as restoring is: its messages keep the times
