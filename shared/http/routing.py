@@ -69,7 +69,8 @@ class CheckedRoute(APIRoute):
             until_sent: AsyncExitStack = request.scope["fastapi_inner_astack"]  # FastAPI's own
             await until_sent.enter_async_context(own_place(request, container.shares.requests))
             request.state.read = {name: its.read(request) for name, its in reads.items()}
-            _refuse_unknown(request.query_params.keys() - names if names else set())
+            if names:
+                _refuse_unknown(request.query_params.keys() - names - FOR_THE_PLATFORM)
             return await handle(await _check_body(request, container, takes) if takes else request)
 
         return checked
@@ -172,7 +173,7 @@ def _query_names(dependant: Dependant) -> set[str]:
 def _refuse_unknown(names: set[str]) -> None:
     unknown = [
         {"type": "extra_forbidden", "loc": ("query", name), "msg": "Extra inputs are not permitted"}
-        for name in sorted(names - FOR_THE_PLATFORM)
+        for name in sorted(names)
     ]
     if unknown:
         raise RequestValidationError(unknown)
