@@ -49,11 +49,15 @@ class Part:
         return self.log_dir / f"{self.name}.log"
 
     def process(self) -> psutil.Process | None:
-        """Return the running process that an earlier start left, if it is still that one."""
+        """Return the running process that an earlier start left, if it is still that one.
+
+        It is known by its arguments, which name its port: when it was started can't say, since
+        that is counted from the machine's clock, which may be set at any time.
+        """
         record = self._record()
         try:
             process = psutil.Process(record["pid"])
-            same = abs(process.create_time() - record["created"]) < 1
+            same = process.cmdline()[1:] == record["arguments"]
         except (KeyError, TypeError, psutil.Error):
             return None
         return process if same and is_alive(process) else None
@@ -107,7 +111,7 @@ class Part:
             )
         record = {
             "pid": child.pid,
-            "created": psutil.Process(child.pid).create_time(),
+            "arguments": list(self.command[1:]),
             "port": self.port,
             "fingerprint": self._fingerprint(),
         }

@@ -106,12 +106,12 @@ async def test_an_interrupted_first_start_is_healed_by_the_next() -> None:
         (home / folder).mkdir(parents=True)
         (home / folder / "half-made").write_text("x")
     bystander = psutil.Process(os.getpid())
-    stale = {"pid": bystander.pid, "created": bystander.create_time() - 1000}
+    stale = {"pid": bystander.pid, "arguments": ["another program's"]}
     stack.db.run_dir.mkdir()
     stack.db.pid_file.write_text(json.dumps(stale))
     stack.gateway.pid_file.write_text('{"pid": 99')
     stack.functions.pid_file.write_text("{}")
-    stack.realtime.pid_file.write_text('{"pid": 2147483000, "created": 1}')
+    stack.realtime.pid_file.write_text('{"pid": 2147483000, "arguments": []}')
     try:
         stack.up()
         assert stack.dead_parts() == []

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from psutil import Process
 
 from local.errors import PartFailedError
 from local.processes import Part
@@ -38,6 +39,18 @@ def test_what_runs_as_described_is_left_alone(part: Part) -> None:
     assert not part.begin()
     assert part.process() == process
     assert part.running_port() == part.port
+
+
+def test_a_clock_that_is_set_takes_no_part_for_ended(
+    part: Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the machine was started, by its clock, is then another moment than before."""
+    part.begin()
+    part.wait_until_ready()
+    read = Process.create_time
+    for seconds in (-1, 1, 3600):
+        monkeypatch.setattr(Process, "create_time", lambda p, by=seconds: read(p) + by)
+        assert part.process() is not None
 
 
 def test_another_environment_starts_it_again(part: Part) -> None:
