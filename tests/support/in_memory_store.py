@@ -20,6 +20,7 @@ from shared.errors import (
 from shared.models.context import History
 from shared.models.rows import MessageRow, TurnRow
 from shared.models.turns import (
+    CompletedTurn,
     CountedTokens,
     CountedTurn,
     ExtendedTurn,
@@ -101,6 +102,7 @@ class InMemoryStore(MemoryRows, MemoryLimits, Persistence):
         opens_conversation: bool = False,
         known_from: int | None = None,
         known_id: UUID | None = None,
+        known_tokens: int | None = None,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to."""
         known = self._under_key(user_id, idempotency_key)
@@ -176,20 +178,23 @@ class InMemoryStore(MemoryRows, MemoryLimits, Persistence):
         tokens: int,
         parts: list[Part] | None = None,
         native: dict[str, Any] | None = None,
-    ) -> TurnRecord:
+    ) -> CompletedTurn:
         """Commit the reply and close the turn; outcome `superseded` where another worker has it."""
         turn = self.turns.get(turn_id)
         if turn is None or turn.user_id != user_id:
             raise ConversationNotFoundError
-        if turn.reply is not None and turn.reply.id == message_id:
-            return self._record(turn, "completed")
-        if turn.status != "running" or turn.attempt != attempt:
-            return self._record(turn, "superseded")
-        self._spent[turn_id] = (turn.user_id, self._begun_of(turn_id), tokens)
-        self._settle(
-            turn, status, message_id, content, metadata, generated_code, parts=parts, native=native
+        if turn.status == "running" and turn.attempt == attempt:
+            self._spent[turn_id] = (turn.user_id, self._begun_of(turn_id), tokens)
+            self._settle(
+                turn, status, message_id, content, metadata, generated_code, parts=parts,
+                native=native,
+            )  # fmt: skip
+        is_ours = turn.reply is not None and turn.reply.id == message_id
+        return CompletedTurn(
+            outcome="completed" if is_ours else "superseded",
+            turn=self._row(turn),
+            reply=turn.reply,
         )
-        return self._record(turn, "completed")
 
     @_verb
     async def extend_turns(
@@ -397,7 +402,18 @@ class InMemoryStore(MemoryRows, MemoryLimits, Persistence):
         history = (
             History(history=[]) if history_tokens is None else self._history(before, history_tokens)
         )
-        row = TurnRow(
+        return TurnRecord(
+            outcome=outcome,
+            turn=self._row(turn),
+            conversation=self._conversations[turn.conversation_id],
+            user_message=turn.user_message,
+            reply=turn.reply,
+            history=history.history,
+            context=history.context,
+        )
+
+    def _row(self, turn: StoredTurn) -> TurnRow:
+        return TurnRow(
             id=turn.id,
             user_id=turn.user_id,
             idempotency_key=turn.idempotency_key,
@@ -406,13 +422,4 @@ class InMemoryStore(MemoryRows, MemoryLimits, Persistence):
             lease_expires_at=moment(turn.lease_until),
             tokens=self._spent[turn.id][2] if turn.id in self._spent else 0,
             answers=turn.answers,
-        )
-        return TurnRecord(
-            outcome=outcome,
-            turn=row,
-            conversation=self._conversations[turn.conversation_id],
-            user_message=turn.user_message,
-            reply=turn.reply,
-            history=history.history,
-            context=history.context,
         )
