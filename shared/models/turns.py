@@ -5,13 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal, Self
 from uuid import UUID
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from ..encoding.parts import Part, text_of
 from ..encoding.sizes import MAX_PARTS_BYTES, stored_size
