@@ -82,6 +82,7 @@ as $$
 #variable_conflict use_column
 declare
     v_limit record;
+    v_now timestamptz;
     v_next timestamptz;
 begin
     if num_nonnulls(turns_per_minute, turns_per_day, tokens_per_day) = 0 then
@@ -97,6 +98,8 @@ begin
     where l.user_id = require_turns_left.user_id
     for update;
 
+    -- Under the lock: whatever began in the future did so before the clock was set back.
+    v_now := clock_timestamp();
     for v_limit in
         select *
         from (values
@@ -111,12 +114,12 @@ begin
             select t.started_at
             from public.turns as t
             where t.user_id = require_turns_left.user_id
-              and t.started_at > now() - v_limit.period
+              and t.started_at > v_now - v_limit.period and t.started_at <= v_now
             union all
             select u.started_at
             from private.turn_usage as u
             where u.user_id = require_turns_left.user_id
-              and u.started_at > now() - v_limit.period
+              and u.started_at > v_now - v_limit.period and u.started_at <= v_now
         ) as begun
         order by begun.started_at desc
         offset v_limit.turns
@@ -124,7 +127,7 @@ begin
 
         if found then
             raise exception 'Too many turns this %. Try again in % seconds.',
-                v_limit.name, greatest(1, ceil(extract(epoch from v_next - now())))
+                v_limit.name, greatest(1, ceil(extract(epoch from v_next - v_now)))
                 using errcode = 'PT429', detail = 'too_many_turns';
         end if;
     end loop;
@@ -142,12 +145,12 @@ begin
             select t.started_at, t.tokens
             from public.turns as t
             where t.user_id = require_turns_left.user_id
-              and t.started_at > now() - interval '1 day'
+              and t.started_at > v_now - interval '1 day' and t.started_at <= v_now
             union all
             select u.started_at, u.tokens
             from private.turn_usage as u
             where u.user_id = require_turns_left.user_id
-              and u.started_at > now() - interval '1 day'
+              and u.started_at > v_now - interval '1 day' and u.started_at <= v_now
         ) as begun
     ) as spent
     where spent.so_far >= tokens_per_day
@@ -156,7 +159,7 @@ begin
 
     if found then
         raise exception 'Too many tokens this day. Try again in % seconds.',
-            greatest(1, ceil(extract(epoch from v_next - now())))
+            greatest(1, ceil(extract(epoch from v_next - v_now)))
             using errcode = 'PT429', detail = 'too_many_tokens';
     end if;
 end;
