@@ -1506,6 +1506,7 @@ begin
     select r.id, r.user_id, sha256(convert_to(r.idempotency_key, 'utf8')), r.started_at, r.tokens
     from removed as r
     join auth.users as u on u.id = r.user_id -- of an account that is being deleted, nothing stays
+    for key share of u nowait -- whoever deletes an account waits for its conversations
     on conflict (user_id, key_hash) do nothing;
 
     return null;
@@ -5590,15 +5591,30 @@ begin
             using errcode = 'PT409', detail = 'import_incomplete';
     end if;
 
-    perform private.count_import_bytes(user_id, pieces);
+    -- In the order in which whoever locks several takes them; then those that are new, by their names.
+    perform 1
+    from private.conversations as c
+    where c.user_id = take_import_part.user_id
+      and (c.imported ->> 'source', c.imported ->> 'id') in (
+          select piece #>> '{conversation,imported,source}', piece #>> '{conversation,imported,id}'
+          from jsonb_array_elements(pieces) as p (piece)
+      )
+    order by c.id
+    for update;
+
     perform set_config('message_persistence.is_importing', 'yes', true);
     select coalesce(jsonb_agg(
-        private.take_piece(take_import_part.user_id, take_import_part.import_id, piece)
-        order by place
+        private.take_piece(take_import_part.user_id, take_import_part.import_id, ordered.piece)
     ), '[]')
     into v_outcome
-    from jsonb_array_elements(pieces) with ordinality as p (piece, place);
+    from (
+        select p.piece
+        from jsonb_array_elements(pieces) with ordinality as p (piece, place)
+        order by p.piece #>> '{conversation,imported,source}',
+                 p.piece #>> '{conversation,imported,id}', p.place
+    ) as ordered;
     perform set_config('message_persistence.is_importing', '', true);
+    perform private.count_import_bytes(user_id, pieces); -- last, as whoever holds a conversation does
 
     update private.import_parts as p
     set outcome = v_outcome,
@@ -7073,16 +7089,6 @@ declare
     c_time constant interval := '2 seconds';
     v_receipt private.erasure_receipts;
 begin
-    delete from private.import_parts as p
-    where p.user_id = continue_removal.user_id
-      and p.import_id in (
-          select o.import_id
-          from private.import_parts as o
-          where o.user_id = continue_removal.user_id
-          group by o.import_id
-          having max(o.taken_at) < now() - interval '1 hour'
-      );
-
     select r.* into v_receipt
     from private.erasure_receipts as r
     where r.user_id = continue_removal.user_id
@@ -7096,6 +7102,17 @@ begin
             ->> 'remaining'
         )::bigint > 0);
     end if;
+
+    delete from private.import_parts as p
+    where p.user_id = continue_removal.user_id
+      and p.import_id in (
+          select o.import_id
+          from private.import_parts as o
+          where o.user_id = continue_removal.user_id
+          group by o.import_id
+          having max(o.taken_at) < now() - interval '1 hour'
+      );
+
     return jsonb_build_object('more', private.remove_step(user_id, clock_timestamp() + c_time));
 end;
 $$;

@@ -37,6 +37,7 @@ begin
     select r.id, r.user_id, sha256(convert_to(r.idempotency_key, 'utf8')), r.started_at, r.tokens
     from removed as r
     join auth.users as u on u.id = r.user_id -- of an account that is being deleted, nothing stays
+    for key share of u nowait -- whoever deletes an account waits for its conversations
     on conflict (user_id, key_hash) do nothing;
 
     return null;
