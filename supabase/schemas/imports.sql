@@ -191,9 +191,9 @@ begin
     get diagnostics v_count = row_count;
 
     update public.conversations as c
-    set deleting_since = now()
+    set deleting_since = '-infinity'
     where c.user_id = end_imports.user_id
-      and c.deleting_since > now();
+      and c.deleting_since > '-infinity';
     return v_count;
 end;
 $$;

@@ -33,7 +33,7 @@ begin
     end if;
 
     update public.conversations as c
-    set deleting_since = clock_timestamp(),
+    set deleting_since = '-infinity',
         imported = null -- the same may be imported again
     where c.user_id = old.user_id and c.id = old.id;
 
