@@ -80,7 +80,7 @@ def test_a_port_that_is_none_is_no_traceback(tmp_path: Path) -> None:
 
 
 async def test_what_start_up_makes_is_out_of_the_collectors_way() -> None:
-    """Before the first request, whoever serves: looking through it would stall turns for no find."""
+    """Whoever serves: looking through all of it would stall turns for no find."""
     app, frozen = create_app("health", settings=unit_settings()), gc.get_freeze_count()
     async with app.router.lifespan_context(app):
         assert gc.get_freeze_count() > frozen
