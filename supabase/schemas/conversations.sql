@@ -81,7 +81,7 @@ comment on column public.conversations.last_branch is 'The branch with the highe
 comment on column public.conversations.updated_at is 'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
 comment on column public.conversations.imported is 'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
 comment on column public.conversations.restored_at is 'When it last came back from the archive. Written by the database.';
-comment on column public.conversations.deleting_since is 'Since when it is being deleted, or from when on it is to be: to come while an import has yet to add messages. Nobody sees such a row, so it is null in every one that is seen. Written by the database.';
+comment on column public.conversations.deleting_since is 'From when on it is to be deleted: -infinity, whatever a clock says, once somebody has, and to come while an import has yet to add messages. Nobody sees such a row, so it is null in every one that is seen. Written by the database.';
 
 -- The conversations that are there. The row of a long one that is being deleted stays until it is
 -- empty: whatever reads conversations reads them here, but for what removes them.
