@@ -241,8 +241,8 @@ create trigger conversations_storable
 alter table public.conversations enable always trigger conversations_storable;
 
 -- Restoring is no activity: the place in the list stays, but retention counts idle days from then. And
--- nothing was archived in the future, nor at a moment that no calendar has: an export could not say
--- when it was, nor an import take it. Such a moment becomes that of the change.
+-- nothing was archived in the future, nor before 1970: no import would take such a moment, and no calendar
+-- has some of them. It becomes that of the change.
 create function private.note_archiving()
 returns trigger
 language plpgsql security invoker set search_path = ''
@@ -257,7 +257,7 @@ begin
 end;
 $$;
 
-comment on function private.note_archiving is 'Writes down when a conversation came back from the archive, whoever restored it; or puts now in the place of a moment in the future, or of one that is none.';
+comment on function private.note_archiving is 'Writes down when a conversation came back from the archive, whoever restored it; or puts now in the place of a moment in the future, or before 1970.';
 
 create trigger conversations_note_restore
     before update of archived_at on public.conversations
@@ -268,7 +268,7 @@ create trigger conversations_note_restore
 create trigger conversations_bound_archived_at
     before insert or update of archived_at on public.conversations
     for each row
-    when (new.archived_at > now() or new.archived_at < '0001-01-01 00:00:00+00')
+    when (new.archived_at > now() or new.archived_at < '1970-01-01 00:00:00+00')
     execute function private.note_archiving();
 
 -- The parts of a message, in the shapes of the AI SDK's UI messages: text, reasoning, tool calls, files,
