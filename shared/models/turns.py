@@ -192,6 +192,7 @@ class TurnRecord(History):
     reply: MessageRow | None
     draft: str = ""
     draft_parts: list[DraftPart] = Field(default_factory=list)
+    seconds: float = 0.0  # since it began, by the store's clock; of load_turn alone
     is_expired: bool = False
 
     def ended(self, done: CompletedTurn) -> TurnRecord:

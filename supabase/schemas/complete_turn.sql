@@ -98,6 +98,7 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
+    v_now constant timestamptz := clock_timestamp();
     v_conversation private.conversations;
     v_turn public.turns;
     v_reply jsonb;
@@ -123,7 +124,7 @@ begin
         draft = '',
         draft_parts = '[]',
         tokens = coalesce(complete_turn.tokens, t.tokens),
-        finished_at = clock_timestamp()
+        finished_at = greatest(v_now, t.started_at) -- by a clock that may have been set back
     where t.user_id = complete_turn.user_id and t.id = complete_turn.turn_id
       and t.attempt = complete_turn.attempt
       and t.status = 'running'
@@ -196,7 +197,9 @@ begin
             'success', false,
             'filesGenerated', 0,
             'files', '[]'::jsonb,
-            'duration', round(extract(epoch from clock_timestamp() - v_turn.started_at), 3),
+            'duration', round(
+                greatest(0, extract(epoch from clock_timestamp() - v_turn.started_at)), 3
+            ),
             'intent', null,
             'complexity', null,
             'strategy', null,
