@@ -198,6 +198,29 @@ $$;
 grant execute on function private.being_deleted to authenticated, service_role;
 comment on function private.being_deleted is 'The ids of a user''s conversations that are being deleted: what hangs on them is nobody''s to see.';
 
+create function private.find_conversation(user_id uuid, conversation_id uuid)
+returns private.conversations
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_conversation private.conversations;
+begin
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = find_conversation.user_id and c.id = find_conversation.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+    return v_conversation;
+end;
+$$;
+
+grant execute on function private.find_conversation to authenticated, service_role;
+comment on function private.find_conversation is 'A user''s conversation, as far as the caller may see it. Raises PT404.';
+
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
 -- far deeper than most readers of JSON follow. Triggers and no checks, as with messages, which would be
 -- asked of the whole row each time that a message moves it.
@@ -227,49 +250,27 @@ begin
             using errcode = '23514', table = 'conversations',
                 constraint = 'conversations_' || v_broken[1];
     end if;
-    return new;
-end;
-$$;
 
-comment on function private.check_conversation is 'Lets a conversation be stored that may be. Raises 23514, named by what is wrong with it, and says that.';
-
-create trigger conversations_storable
-    before insert or update of title, metadata, imported on public.conversations
-    for each row
-    execute function private.check_conversation();
-
-alter table public.conversations enable always trigger conversations_storable;
-
--- Restoring is no activity: the place in the list stays, but retention counts idle days from then. And
--- nothing was archived in the future, nor at a moment that no calendar has: an export could not say
--- when it was, nor an import take it. Such a moment becomes that of the change.
-create function private.note_archiving()
-returns trigger
-language plpgsql security invoker set search_path = ''
-as $$
-begin
-    if new.archived_at is null then
+    -- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
+    -- And nothing was archived in the future, nor at a moment that no calendar has: an export could not
+    -- say when it was, nor an import take it.
+    if old.archived_at is not null and new.archived_at is null then
         new.restored_at := now();
-    else
+    elsif new.archived_at > now() or new.archived_at < '0001-01-01 00:00:00+00' then
         new.archived_at := now();
     end if;
     return new;
 end;
 $$;
 
-comment on function private.note_archiving is 'Writes down when a conversation came back from the archive, whoever restored it; or puts now in the place of a moment in the future, or of one that is none.';
+comment on function private.check_conversation is 'Lets a conversation be stored that may be. Writes down when it came back from the archive, whoever restored it; puts now in the place of a moment in the future, or of one that is none. Raises 23514, named by what is wrong with it, and says that.';
 
-create trigger conversations_note_restore
-    before update of archived_at on public.conversations
+create trigger conversations_storable
+    before insert or update of title, metadata, imported, archived_at on public.conversations
     for each row
-    when (old.archived_at is not null and new.archived_at is null)
-    execute function private.note_archiving();
+    execute function private.check_conversation();
 
-create trigger conversations_bound_archived_at
-    before insert or update of archived_at on public.conversations
-    for each row
-    when (new.archived_at > now() or new.archived_at < '0001-01-01 00:00:00+00')
-    execute function private.note_archiving();
+alter table public.conversations enable always trigger conversations_storable;
 
 -- The parts of a message, in the shapes of the AI SDK's UI messages: text, reasoning, tool calls, files,
 -- sources, data. A message without parts is its content alone. Of a draft, where most is text and grows
@@ -3433,21 +3434,9 @@ create function public.get_conversation(user_id uuid, conversation_id uuid)
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
-declare
-    v_conversation jsonb;
 begin
-    perform private.require_self(get_conversation.user_id);
-
-    select to_jsonb(c) into v_conversation
-    from private.conversations as c
-    where c.user_id = get_conversation.user_id and c.id = get_conversation.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-    return v_conversation;
+    perform private.require_self(user_id);
+    return to_jsonb(private.find_conversation(user_id, conversation_id));
 end;
 $$;
 
@@ -3472,6 +3461,7 @@ language plpgsql stable security invoker set search_path = ''
 set jit = off -- Postgres up to 17 takes what is off for so dear that compiling pays
 set enable_sort = off
 set enable_bitmapscan = off
+set plan_cache_mode = force_generic_plan -- there is one plan, and planning costs as much as ten rows
 as $$
 #variable_conflict use_column
 declare
@@ -3480,49 +3470,36 @@ declare
     v_limit constant integer := least(greatest(page_size, 1), 200);
     v_before constant timestamptz := coalesce(before_updated_at, 'infinity');
     v_before_id constant uuid := coalesce(before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+    v_row private.conversations;
+    v_rows jsonb[] := '{}';
+    v_bytes bigint := 0;
+    v_next jsonb;
 begin
     perform private.require_self(list_conversations.user_id);
-    return (
-        with page as (
-            select c as conversation,
-                   row_number() over newest_first as number,
-                   sum(
-                       octet_length(c.metadata::text)
-                       + coalesce(octet_length(c.imported::text), 0)
-                       + c_row_bytes
-                   ) over newest_first as bytes_so_far
-            from (
-                select *
-                from private.conversations as c
-                where c.user_id = list_conversations.user_id
-                  and (c.archived_at is not null) = list_conversations.archived
-                  and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
-                  and (c.updated_at, c.id) < (v_before, v_before_id)
-                order by c.updated_at desc, c.id desc
-                limit v_limit + 1
-            ) as c
-            window newest_first as (order by c.updated_at desc, c.id desc)
-        ),
-        kept as (
-            select *
-            from page
-            where number = 1
-               or number <= v_limit and bytes_so_far <= c_page_bytes
-        )
-        select jsonb_build_object(
-            'conversations', coalesce(jsonb_agg(to_jsonb(k.conversation) order by k.number), '[]'),
-            'next', case when (select count(*) from page) > count(*) then (
-                select jsonb_build_object(
-                    'before_updated_at', (last.conversation).updated_at,
-                    'before_id', (last.conversation).id
-                )
-                from kept as last
-                order by last.number desc
-                limit 1
-            ) end
-        )
-        from kept as k
-    );
+
+    for v_row in
+        select c.*
+        from private.conversations as c
+        where c.user_id = list_conversations.user_id
+          and (c.archived_at is not null) = list_conversations.archived
+          and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
+          and (c.updated_at, c.id) < (v_before, v_before_id)
+        order by c.updated_at desc, c.id desc
+        limit v_limit + 1
+    loop
+        v_bytes := v_bytes + c_row_bytes + octet_length(v_row.metadata::text)
+            + coalesce(octet_length(v_row.imported::text), 0);
+        if cardinality(v_rows) = v_limit or v_bytes > c_page_bytes and v_rows <> '{}' then
+            v_next := jsonb_build_object(
+                'before_updated_at', v_rows[cardinality(v_rows)] -> 'updated_at',
+                'before_id', v_rows[cardinality(v_rows)] -> 'id'
+            );
+            exit;
+        end if;
+        v_rows := v_rows || to_jsonb(v_row);
+    end loop;
+
+    return jsonb_build_object('conversations', v_rows, 'next', v_next);
 end;
 $$;
 
@@ -3609,14 +3586,7 @@ declare
 begin
     perform private.require_self(load_conversation.user_id);
 
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = load_conversation.user_id and c.id = load_conversation.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
+    v_conversation := private.find_conversation(user_id, conversation_id);
 
     select jsonb_build_object(
         'turn_id', t.id,
@@ -4958,24 +4928,13 @@ create function public.export_messages(
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
 declare
     v_conversation private.conversations;
     v_most bigint;
     v_measured record;
 begin
-    perform private.require_self(export_messages.user_id);
-
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = export_messages.user_id
-      and c.id = export_messages.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-
+    perform private.require_self(user_id);
+    v_conversation := private.find_conversation(user_id, conversation_id);
     v_most := least(
         coalesce(until, v_conversation.last_seq) - after, least(greatest(page_size, 1), 1000)
     );

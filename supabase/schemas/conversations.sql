@@ -118,6 +118,29 @@ $$;
 grant execute on function private.being_deleted to authenticated, service_role;
 comment on function private.being_deleted is 'The ids of a user''s conversations that are being deleted: what hangs on them is nobody''s to see.';
 
+create function private.find_conversation(user_id uuid, conversation_id uuid)
+returns private.conversations
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_conversation private.conversations;
+begin
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = find_conversation.user_id and c.id = find_conversation.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+    return v_conversation;
+end;
+$$;
+
+grant execute on function private.find_conversation to authenticated, service_role;
+comment on function private.find_conversation is 'A user''s conversation, as far as the caller may see it. Raises PT404.';
+
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
 -- far deeper than most readers of JSON follow. Triggers and no checks, as with messages, which would be
 -- asked of the whole row each time that a message moves it.
@@ -147,46 +170,24 @@ begin
             using errcode = '23514', table = 'conversations',
                 constraint = 'conversations_' || v_broken[1];
     end if;
-    return new;
-end;
-$$;
 
-comment on function private.check_conversation is 'Lets a conversation be stored that may be. Raises 23514, named by what is wrong with it, and says that.';
-
-create trigger conversations_storable
-    before insert or update of title, metadata, imported on public.conversations
-    for each row
-    execute function private.check_conversation();
-
-alter table public.conversations enable always trigger conversations_storable;
-
--- Restoring is no activity: the place in the list stays, but retention counts idle days from then. And
--- nothing was archived in the future, nor at a moment that no calendar has: an export could not say
--- when it was, nor an import take it. Such a moment becomes that of the change.
-create function private.note_archiving()
-returns trigger
-language plpgsql security invoker set search_path = ''
-as $$
-begin
-    if new.archived_at is null then
+    -- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
+    -- And nothing was archived in the future, nor at a moment that no calendar has: an export could not
+    -- say when it was, nor an import take it.
+    if old.archived_at is not null and new.archived_at is null then
         new.restored_at := now();
-    else
+    elsif new.archived_at > now() or new.archived_at < '0001-01-01 00:00:00+00' then
         new.archived_at := now();
     end if;
     return new;
 end;
 $$;
 
-comment on function private.note_archiving is 'Writes down when a conversation came back from the archive, whoever restored it; or puts now in the place of a moment in the future, or of one that is none.';
+comment on function private.check_conversation is 'Lets a conversation be stored that may be. Writes down when it came back from the archive, whoever restored it; puts now in the place of a moment in the future, or of one that is none. Raises 23514, named by what is wrong with it, and says that.';
 
-create trigger conversations_note_restore
-    before update of archived_at on public.conversations
+create trigger conversations_storable
+    before insert or update of title, metadata, imported, archived_at on public.conversations
     for each row
-    when (old.archived_at is not null and new.archived_at is null)
-    execute function private.note_archiving();
+    execute function private.check_conversation();
 
-create trigger conversations_bound_archived_at
-    before insert or update of archived_at on public.conversations
-    for each row
-    when (new.archived_at > now() or new.archived_at < '0001-01-01 00:00:00+00')
-    execute function private.note_archiving();
+alter table public.conversations enable always trigger conversations_storable;
