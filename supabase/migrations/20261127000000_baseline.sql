@@ -7057,8 +7057,8 @@ grant execute on function public.continue_removal to service_role;
 comment on function public.continue_removal is 'Goes on with what of a user''s is being deleted, an erasure included, for two seconds: {more}. Forgets the parts of imports that nobody went on with for an hour.';
 
 -- Places: seq is 1, 2, 3 ... in each conversation, and created_at, the branches and the search's
--- watermark agree with it. Each check is a line with what is wrong; below is how it is repaired, under
--- the lock that repair_broken takes.
+-- watermark agree with it. A conversation says what its newest messages and branches are; below is how
+-- that is repaired, and places are, under the lock that repair_broken takes.
 
 create function private.branch_at(user_id uuid, conversation_id uuid, seq bigint)
 returns integer
@@ -7136,58 +7136,6 @@ as $$
 $$;
 
 comment on function private.find_broken_conversations is 'What is broken of these conversations.';
-
--- A message's place is right if it is that after the one before it.
-create function private.find_broken_places(ids uuid[])
-returns table (name text, user_id uuid, id uuid)
-language sql stable security invoker set search_path = ''
-as $$
-    select distinct b.name, c.user_id, c.id
-    from public.messages as m
-    cross join lateral (
-        select o.*
-        from private.conversations as o
-        where o.user_id = m.user_id and o.id = m.conversation_id
-        limit 1 -- so that it is looked up, whatever the planner takes the table for
-    ) as c
-    left join lateral (
-        select o.seq, o.created_at
-        from public.messages as o
-        where o.user_id = m.user_id and o.conversation_id = m.conversation_id
-          and o.seq <= m.seq
-          and o.id <> m.id
-        order by o.seq desc
-        limit 1
-    ) as before on true
-    cross join lateral (
-        values
-            ('seq_gap',
-             m.seq <> coalesce(before.seq, 0) + 1 and m.seq is distinct from before.seq),
-            ('seq_tie', m.seq = before.seq),
-            ('created_at_out_of_order',
-             m.seq > before.seq and m.created_at <= before.created_at),
-            ('branch_wrong', m.branch <> case
-                when c.last_branch = 0 then 0
-                else private.branch_at(m.user_id, m.conversation_id, m.seq)
-            end),
-            ('watermark_too_high',
-             not exists (
-                 select 1
-                 from search.documents as d
-                 where d.user_id = m.user_id and d.message_id = m.id
-             )
-             and not exists (
-                 select 1
-                 from search.watermarks as w
-                 where w.user_id = m.user_id and w.conversation_id = m.conversation_id
-                   and w.indexed_seq < m.seq
-             ))
-    ) as b (name, is_broken)
-    where m.id = any (ids)
-      and b.is_broken;
-$$;
-
-comment on function private.find_broken_places is 'What is broken of these messages'' places. Ids are those of the conversations.';
 
 -- Repairs seq_gap, seq_tie, created_at_out_of_order.
 create function private.renumber_conversation(user_id uuid, conversation_id uuid)
@@ -7338,8 +7286,9 @@ $$;
 
 comment on function private.lower_watermark is 'Puts a conversation''s watermark below what is not in the search index, so that it is indexed next.';
 
--- What a message belongs to: a conversation of its owner's, the turn that it names, and the parts that
--- its content is of. Whatever it names is looked up by its id alone: it may stand under a wrong user.
+-- A message has a place after the one before it, and belongs to a conversation of its owner's, the turn
+-- that it names, and the parts that its content is of. Whatever it names is looked up by its id alone:
+-- it may stand under a wrong user.
 
 create function private.find_broken_messages(ids uuid[])
 returns table (name text, user_id uuid, id uuid)
@@ -7348,12 +7297,24 @@ as $$
     select distinct b.name, b.user_id, b.id
     from public.messages as m
     left join lateral (
-        select c.user_id from public.conversations as c where c.id = m.conversation_id limit 1
-    ) as owner on true
+        select c.*, c.user_id = m.user_id and c.deleting_since is null as is_here
+        from public.conversations as c
+        where c.id = m.conversation_id
+        limit 1 -- so that it is looked up, whatever the planner takes the table for
+    ) as c on true
+    left join lateral (
+        select o.seq, o.created_at
+        from public.messages as o
+        where o.user_id = m.user_id and o.conversation_id = m.conversation_id
+          and o.seq <= m.seq
+          and o.id <> m.id
+        order by o.seq desc
+        limit 1
+    ) as before on true
     cross join lateral (
         values
-            ('row_of_another_owner', owner.user_id, m.conversation_id, m.user_id <> owner.user_id),
-            ('conversation_missing', m.user_id, m.conversation_id, owner.user_id is null),
+            ('row_of_another_owner', c.user_id, c.id, m.user_id <> c.user_id),
+            ('conversation_missing', m.user_id, m.conversation_id, c.id is null),
             ('message_of_unknown_turn', m.user_id, m.id,
              m.turn_id is not null
              and not exists (select 1 from public.turns as t where t.id = m.turn_id)),
@@ -7361,13 +7322,35 @@ as $$
             ('content_not_of_parts', m.user_id, m.id,
              m.turn_id is not null
              and m.parts <> '[]'
-             and not private.parts_agree(m.content, m.metadata, m.parts))
+             and not private.parts_agree(m.content, m.metadata, m.parts)),
+            ('seq_gap', c.user_id, c.id,
+             c.is_here and m.seq <> coalesce(before.seq, 0) + 1 and m.seq is distinct from before.seq),
+            ('seq_tie', c.user_id, c.id, c.is_here and m.seq = before.seq),
+            ('created_at_out_of_order', c.user_id, c.id,
+             c.is_here and m.seq > before.seq and m.created_at <= before.created_at),
+            ('branch_wrong', c.user_id, c.id, c.is_here and m.branch <> case
+                when c.last_branch = 0 then 0
+                else private.branch_at(m.user_id, m.conversation_id, m.seq)
+            end),
+            ('watermark_too_high', c.user_id, c.id,
+             c.is_here
+             and not exists (
+                 select 1
+                 from search.documents as d
+                 where d.user_id = m.user_id and d.message_id = m.id
+             )
+             and not exists (
+                 select 1
+                 from search.watermarks as w
+                 where w.user_id = m.user_id and w.conversation_id = m.conversation_id
+                   and w.indexed_seq < m.seq
+             ))
     ) as b (name, user_id, id, is_broken)
     where m.id = any (ids)
       and b.is_broken;
 $$;
 
-comment on function private.find_broken_messages is 'What is broken of these messages: owners and missing conversations by the id of the conversation, else by the message''s.';
+comment on function private.find_broken_messages is 'What is broken of these messages: places, owners and missing conversations by the id of the conversation, else by the message''s.';
 
 -- Repairs conversation_missing. Rows of an account that is gone belong to nobody who could be shown
 -- them.
@@ -7804,9 +7787,6 @@ as $$
     from (
         select * from private.find_broken_conversations(ids)
         where coalesce(stage = 'private.conversations', true)
-        union
-        select * from private.find_broken_places(ids)
-        where coalesce(stage = 'public.messages', true)
         union
         select * from private.find_broken_messages(ids)
         where coalesce(stage = 'public.messages', true)
