@@ -5206,54 +5206,46 @@ as $$
 #variable_conflict use_column
 declare
     c_is_last constant boolean := (piece ->> 'is_last')::boolean;
+    v_header constant jsonb := piece -> 'conversation';
     v_before constant bigint := (piece ->> 'first')::bigint - 1;
     v_last constant bigint := v_before + jsonb_array_length(piece -> 'messages');
     v_hidden_until constant timestamptz := now() + interval '1 hour';
-    v_is_whole boolean;
 begin
     perform private.insert_imported(user_id, conversation.id, v_before, piece -> 'messages');
 
-    -- What the doctor checks: no gap, and times that grow with the places.
-    select conversation.last_seq = v_before
-           and coalesce(bool_and(o.is_later), true)
-           and (not c_is_last or (
-               v_last = (piece -> 'conversation' ->> 'last_seq')::bigint
-               and coalesce(max(o.created_at), '-infinity')
-                   <= (piece -> 'conversation' ->> 'updated_at')::timestamptz
-           ))
-    into v_is_whole
-    from (
-        select m.created_at,
-               m.created_at > lag(m.created_at, 1, '-infinity') over (order by m.seq) as is_later
-        from public.messages as m
-        where m.user_id = add_imported.user_id
-          and m.conversation_id = conversation.id
-          and m.seq >= v_before
-    ) as o;
-
-    if not v_is_whole then
+    -- What the doctor checks: no gap, times that grow with the places, branches that are a tree.
+    if conversation.last_seq <> v_before
+        or exists (
+            select 1
+            from (
+                select m.created_at <= lag(m.created_at) over (order by m.seq) as is_early
+                from public.messages as m
+                where m.user_id = add_imported.user_id
+                  and m.conversation_id = conversation.id
+                  and m.seq >= v_before
+            ) as o
+            where o.is_early
+        )
+        or c_is_last and (
+            v_last <> (v_header ->> 'last_seq')::bigint
+            or not conversation.active_branch between 0 and conversation.last_branch
+            or private.count_branches(user_id, conversation.id, v_last)
+                is distinct from conversation.last_branch
+        )
+    then
         raise exception 'The file can''t be imported; nothing was: its messages have no right order.'
             using errcode = 'PT400', detail = 'invalid_import';
     end if;
 
     update public.conversations as c
     set last_seq = v_last,
-        updated_at = (piece -> 'conversation' ->> 'updated_at')::timestamptz,
+        updated_at = greatest(
+            (v_header ->> 'updated_at')::timestamptz,
+            (piece -> 'messages' -> -1 ->> 'created_at')::timestamptz
+        ),
         imported = c.imported || jsonb_build_object('at', now(), 'lastSeq', v_last),
         deleting_since = case when not c_is_last then v_hidden_until end
     where c.user_id = add_imported.user_id and c.id = conversation.id;
-
-    if c_is_last and conversation.last_branch > 0
-        and (
-            private.count_branches(user_id, conversation.id, v_last)
-                is distinct from conversation.last_branch
-            or not conversation.active_branch
-                between 0 and conversation.last_branch
-        )
-    then
-        raise exception 'The file can''t be imported; nothing was: its branches are no tree.'
-            using errcode = 'PT400', detail = 'invalid_import';
-    end if;
 end;
 $$;
 
@@ -5525,7 +5517,24 @@ begin
         for update;
     end if;
 
-    v_outcome := private.outcome_of_part(user_id, import_id, part);
+    -- What came of it before, if all that it took is still there.
+    select p.outcome into v_outcome
+    from private.import_parts as p
+    where p.user_id = take_import_part.user_id
+      and p.import_id = take_import_part.import_id
+      and p.part = take_import_part.part
+      and not exists (
+          select 1
+          from jsonb_array_elements(p.outcome) as o (one)
+          where (one ->> 'is_taken')::boolean
+            and not exists (
+                select 1
+                from public.conversations as c
+                where c.user_id = take_import_part.user_id
+                  and c.id = (one ->> 'id')::uuid
+            )
+      );
+
     if v_outcome is not null or pieces is null then
         return jsonb_build_object('outcome', v_outcome);
     end if;
@@ -5566,30 +5575,6 @@ $$;
 revoke all on function public.take_import_part from public, anon, authenticated, service_role;
 grant execute on function public.take_import_part to service_role;
 comment on function public.take_import_part is 'Takes a part of a file, after those before it: {outcome: [{place, id, is_taken, known_id, is_same, appended, changed}]}, one for each piece of a conversation. Taking it again does nothing and answers the same; without pieces it only says what came of it, null for nothing yet. Raises PT400, PT409.';
-
-create function private.outcome_of_part(user_id uuid, import_id uuid, part integer)
-returns jsonb
-language sql stable security invoker set search_path = ''
-as $$
-    select p.outcome
-    from private.import_parts as p
-    where p.user_id = outcome_of_part.user_id
-      and p.import_id = outcome_of_part.import_id
-      and p.part = outcome_of_part.part
-      and not exists (
-          select 1
-          from jsonb_array_elements(p.outcome) as o (one)
-          where (one ->> 'is_taken')::boolean
-            and not exists (
-                select 1
-                from public.conversations as c
-                where c.user_id = outcome_of_part.user_id
-                  and c.id = (one ->> 'id')::uuid
-            )
-      );
-$$;
-
-comment on function private.outcome_of_part is 'What came of a part; null where it was not taken, or a conversation that it took is gone.';
 
 -- Runs as its owner, because the service may not say since when a conversation is to be removed.
 create function private.end_imports(user_id uuid)
