@@ -39,8 +39,7 @@ class AnalyticsCalls(Calls):
             user_id=user_id,
             starts_at=request.starts_at,
             ends_at=request.ends_at,
-            bucket=request.bucket,
-            time_zone=request.time_zone,
+            bounds=[bound.isoformat() for bound in request.bounds()],
             project_id=request.project_id,
             prices={name: price.model_dump() for name, price in prices.items()},
         )

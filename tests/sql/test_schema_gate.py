@@ -36,7 +36,6 @@ ALLOWED = {
     "helper granted to signed-in users": {
         "private.are_parts(jsonb)",  # of what it is given
         "private.being_deleted(uuid)",  # ids alone, which its caller asks to leave out
-        "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
         "private.turn_figures(uuid,timestamp with time zone,timestamp with time zone,"
         "timestamp with time zone[],uuid,jsonb)",
         "private.choose_branch(uuid,uuid,integer)",  # of the caller's own conversation

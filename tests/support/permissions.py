@@ -180,7 +180,6 @@ PRIVATE_FUNCTIONS = {
     "authenticated": {
         "are_parts",
         "being_deleted",
-        "bucket_bounds",
         "bytes_beside_text",
         "choose_branch",
         "describe_rows",
@@ -211,7 +210,6 @@ PRIVATE_FUNCTIONS = {
         "being_deleted",
         "begin_answering",
         "broadcast_status",
-        "bucket_bounds",
         "bytes_beside_text",
         "choose_branch",
         "describe_rows",
@@ -311,7 +309,7 @@ ARGUMENTS: dict[str, Arguments] = {
         "message_id": str(uuid.uuid4()), "status": "completed", "content": "Done.",
     },
     "continue_removal": about(),
-    "conversation_analytics": about(**NOVEMBER),
+    "conversation_analytics": about(**NOVEMBER, bounds=[*NOVEMBER.values()]),
     "count_unstored_turn": about(
         turns_per_minute=100, turns_per_day=100, tokens_per_day=100_000
     ),
