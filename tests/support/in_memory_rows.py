@@ -42,6 +42,7 @@ class StoredTurn:
     reply: MessageRow | None = None
     is_cancel_requested: bool = False
     answers: UUID | None = None
+    begun_at: float = field(default_factory=lambda: now())
 
     @property
     def is_expired(self) -> bool:

@@ -234,6 +234,7 @@ class InMemoryStore(MemoryRows, MemoryLimits, Persistence):
             update={
                 "draft": turn.draft,
                 "draft_parts": turn.draft_parts,
+                "seconds": now() - turn.begun_at,
                 "is_expired": turn.is_expired,
             }
         )
