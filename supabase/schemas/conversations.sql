@@ -170,24 +170,46 @@ begin
             using errcode = '23514', table = 'conversations',
                 constraint = 'conversations_' || v_broken[1];
     end if;
+    return new;
+end;
+$$;
 
-    -- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
-    -- And nothing was archived in the future, nor before 1970: no import would take such a
-    -- moment, and no calendar has some of them.
-    if old.archived_at is not null and new.archived_at is null then
+comment on function private.check_conversation is 'Lets a conversation be stored that may be. Raises 23514, named by what is wrong with it, and says that.';
+
+create trigger conversations_storable
+    before insert or update of title, metadata, imported on public.conversations
+    for each row
+    execute function private.check_conversation();
+
+alter table public.conversations enable always trigger conversations_storable;
+
+-- Restoring is no activity: the place in the list stays, but retention counts idle days from then. And
+-- nothing was archived in the future, nor before 1970: no import would take such a moment, and no calendar
+-- has some of them. It becomes that of the change.
+create function private.note_archiving()
+returns trigger
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+    if new.archived_at is null then
         new.restored_at := now();
-    elsif new.archived_at > now() or new.archived_at < '1970-01-01 00:00:00+00' then
+    else
         new.archived_at := now();
     end if;
     return new;
 end;
 $$;
 
-comment on function private.check_conversation is 'Lets a conversation be stored that may be. Writes down when it came back from the archive, whoever restored it; puts now in the place of a moment in the future, or before 1970. Raises 23514, named by what is wrong with it, and says that.';
+comment on function private.note_archiving is 'Writes down when a conversation came back from the archive, whoever restored it; or puts now in the place of a moment in the future, or before 1970.';
 
-create trigger conversations_storable
-    before insert or update of title, metadata, imported, archived_at on public.conversations
+create trigger conversations_note_restore
+    before update of archived_at on public.conversations
     for each row
-    execute function private.check_conversation();
+    when (old.archived_at is not null and new.archived_at is null)
+    execute function private.note_archiving();
 
-alter table public.conversations enable always trigger conversations_storable;
+create trigger conversations_bound_archived_at
+    before insert or update of archived_at on public.conversations
+    for each row
+    when (new.archived_at > now() or new.archived_at < '1970-01-01 00:00:00+00')
+    execute function private.note_archiving();
