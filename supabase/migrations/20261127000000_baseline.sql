@@ -1490,6 +1490,9 @@ create trigger conversations_forget_events
     for each statement
     execute function private.forget_events();
 
+-- Also where a user is moved away: no erasure would find them here later.
+alter table public.conversations enable always trigger conversations_forget_events;
+
 -- What turns leave behind beside their rows: keys that outlive a deleted conversation, so that a late
 -- retry brings nothing back, and moments that a limit counts, else whoever deletes as they go, or has
 -- nothing stored, would have no limit.
