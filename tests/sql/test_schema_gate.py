@@ -36,7 +36,6 @@ ALLOWED = {
     "helper granted to signed-in users": {
         "private.are_parts(jsonb)",  # of what it is given
         "private.being_deleted(uuid)",  # ids alone, which its caller asks to leave out
-        "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
         "private.turn_figures(uuid,timestamp with time zone,timestamp with time zone,"
         "timestamp with time zone[],uuid,jsonb)",
         "private.choose_branch(uuid,uuid,integer)",  # of the caller's own conversation
@@ -44,6 +43,7 @@ ALLOWED = {
         "private.describe_rows(uuid,text,turns,private.conversations,jsonb,jsonb,integer,bigint,uuid,"
         "bigint)",
         "private.describe_turn(uuid,uuid,text,integer)",
+        "private.find_conversation(uuid,uuid)",  # of what the caller can see
         "private.exported_page(uuid,private.conversations,bigint,bigint)",
         "private.branches_of(uuid,private.conversations)",  # of what the caller can see
         "private.find_siblings(uuid,uuid,int8multirange,branches[],bigint)",
@@ -67,7 +67,6 @@ ALLOWED = {
         "search.find_place(text,text,integer)",
         "search.fold_text(text)",
         "search.ignored_characters()",
-        "search.searched_text(text,text)",
     },
     "function without a pinned search_path": {
         # It commits, and a procedure that does can't have settings.
