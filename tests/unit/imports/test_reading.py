@@ -221,17 +221,6 @@ def test_a_key_names_the_first_list_and_counts_the_others() -> None:
     assert len({one.source_id for one in unnamed}) == 2
 
 
-def test_a_chain_of_10000_messages_comes_in_order() -> None:
-    """However the file is ordered."""
-    nodes = [
-        (str(n), str(n - 1) if n else None, gpt_message("user", f"m{n}")) for n in range(10_000)
-    ]
-    conversation = gpt_conversation(nodes)
-    conversation["mapping"] = dict(reversed(conversation["mapping"].items()))
-    (read,) = conversations_in([conversation])
-    assert [message.content for message in read.messages] == [f"m{n}" for n in range(10_000)]
-
-
 HALF = b"\\ud83d"  # of a pair, as JSON.stringify writes what is left of a cut emoji
 
 
@@ -299,12 +288,25 @@ def test_what_a_mac_or_windows_puts_into_a_zip_is_no_obstacle() -> None:
     assert len(conversations_in(windows, is_zip=True)) == 2
 
 
+@pytest.mark.promise("imports", red="entries of a zip may inflate to 200 times their size")
 def test_a_zip_of_text_that_repeats_itself_is_taken() -> None:
     """A log of one line over and over deflates to a thousandth."""
     said = json.dumps([{"role": "user", "content": "waiting ...\n" * 300_000}]).encode()
     file = zipped(conversations__a___json=said)
     assert len(said) > len(file) * 200
     assert len(conversations_in(file, is_zip=True)) == 1
+
+
+def test_a_zip_that_bursts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what it inflates to in all, by how many entries it has; and so is what is none."""
+    with pytest.raises(InvalidImportError, match="250000 entries"):
+        everything_in(b"PK\x01\x02" * 250_001, is_zip=True)
+    for data in (b"PK", b"[]", zipped(a___json=b"[]")[:-9]):
+        with pytest.raises(InvalidImportError, match="not a zip"):
+            everything_in(data, is_zip=True)
+    monkeypatch.setattr("shared.imports.reading.MAX_INFLATION", 0)
+    with pytest.raises(InvalidImportError, match="inflates to more"):
+        everything_in(zipped(a___json=b"[]"), is_zip=True)
 
 
 def test_an_entry_that_is_not_taken_is_called_what_it_is_called() -> None:

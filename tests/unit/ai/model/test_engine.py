@@ -1,9 +1,8 @@
 """The model engine against pydantic-ai's test models: no network, every kind of answer."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pydantic_ai.models
 import pytest
@@ -22,12 +21,14 @@ from pydantic_ai.exceptions import (
     UnexpectedModelBehavior,
     UserError,
 )
-from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
-from pydantic_ai.models.function import FunctionModel
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.models import Model
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.usage import RequestUsage
 
 from shared.ai import (
+    Analysis,
     Complexity,
     EngineRequest,
     TextDelta,
@@ -38,15 +39,6 @@ from shared.ai import (
 from shared.ai.model.analysis import ANALYSIS_CHARS, Analyst
 from shared.ai.model.engine import ModelEngine
 from tests.support.scripted_engine import record, rows
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from pydantic_ai.messages import ModelMessage
-    from pydantic_ai.models import Model
-    from pydantic_ai.models.function import AgentInfo
-
-    from shared.ai import Analysis
 
 PLAN = {"intent": "create_function", "complexity": "moderate", "strategy": "generate_code"}
 SECRET = "sk-canary-1234"

@@ -1,7 +1,5 @@
 """The offline summary: an extract that says that it is one."""
 
-from __future__ import annotations
-
 import pytest
 
 from shared.ai import OfflineSummariser
