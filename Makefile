@@ -111,7 +111,7 @@ docs: $(READY) ## write the tables of settings and of promises from where they s
 	@$(RUN)/python docs/configuration_page.py
 	@$(RUN)/python -m tests.support.promises
 
-BENCHES := turn load list search stream throughput growth worst-turn notify cold-start
+BENCHES := turn load list search stream throughput growth worst-turn cold-start
 
 bench: $(addprefix bench-,$(BENCHES)) figures ## what it costs; one alone: make bench-turn
 

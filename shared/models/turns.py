@@ -203,6 +203,7 @@ class TurnRecord(BaseModel):
     context: HistoryContext | None = None
     draft: str = ""
     draft_parts: list[DraftPart] = Field(default_factory=list)
+    seconds: float = 0.0  # since it began, by the store's clock; of load_turn alone
     is_expired: bool = False
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..models.analytics import (
     ConversationAnalyticsRequest,
@@ -32,17 +32,9 @@ class AnalyticsCalls(Calls):
         prices: Mapping[str, ModelPrice],
     ) -> ConversationAnalyticsResponse:
         """Count a user's turns in a range, in all and for each bucket."""
+        given = {**dict(request), "user_id": user_id, "prices": _plain(prices)}
         return await self._call_with_retries(
-            ConversationAnalyticsResponse,
-            "conversation_analytics",
-            caller,
-            user_id=user_id,
-            starts_at=request.starts_at,
-            ends_at=request.ends_at,
-            bucket=request.bucket,
-            time_zone=request.time_zone,
-            project_id=request.project_id,
-            prices={name: price.model_dump() for name, price in prices.items()},
+            ConversationAnalyticsResponse, "conversation_analytics", caller, **given
         )
 
     async def project_usage(
@@ -56,5 +48,9 @@ class AnalyticsCalls(Calls):
             ends_at=request.ends_at,
             after_user_id=request.after,
             most=request.limit,
-            prices={name: price.model_dump() for name, price in prices.items()},
+            prices=_plain(prices),
         )
+
+
+def _plain(prices: Mapping[str, ModelPrice]) -> dict[str, Any]:
+    return {name: price.model_dump() for name, price in prices.items()}

@@ -161,7 +161,7 @@ comment on column public.conversations.last_branch is 'The branch with the highe
 comment on column public.conversations.updated_at is 'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
 comment on column public.conversations.imported is 'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
 comment on column public.conversations.restored_at is 'When it last came back from the archive. Written by the database.';
-comment on column public.conversations.deleting_since is 'Since when it is being deleted, or from when on it is to be: to come while an import has yet to add messages. Nobody sees such a row, so it is null in every one that is seen. Written by the database.';
+comment on column public.conversations.deleting_since is 'From when on it is to be deleted: -infinity, whatever a clock says, once somebody has, and to come while an import has yet to add messages. Nobody sees such a row, so it is null in every one that is seen. Written by the database.';
 
 -- The conversations that are there. The row of a long one that is being deleted stays until it is
 -- empty: whatever reads conversations reads them here, but for what removes them.
@@ -241,8 +241,8 @@ create trigger conversations_storable
 alter table public.conversations enable always trigger conversations_storable;
 
 -- Restoring is no activity: the place in the list stays, but retention counts idle days from then. And
--- nothing was archived in the future, nor at a moment that no calendar has: an export could not say
--- when it was, nor an import take it. Such a moment becomes that of the change.
+-- nothing was archived in the future, nor before 1970: no import would take such a moment, and no calendar
+-- has some of them. It becomes that of the change.
 create function private.note_archiving()
 returns trigger
 language plpgsql security invoker set search_path = ''
@@ -257,7 +257,7 @@ begin
 end;
 $$;
 
-comment on function private.note_archiving is 'Writes down when a conversation came back from the archive, whoever restored it; or puts now in the place of a moment in the future, or of one that is none.';
+comment on function private.note_archiving is 'Writes down when a conversation came back from the archive, whoever restored it; or puts now in the place of a moment in the future, or before 1970.';
 
 create trigger conversations_note_restore
     before update of archived_at on public.conversations
@@ -268,7 +268,7 @@ create trigger conversations_note_restore
 create trigger conversations_bound_archived_at
     before insert or update of archived_at on public.conversations
     for each row
-    when (new.archived_at > now() or new.archived_at < '0001-01-01 00:00:00+00')
+    when (new.archived_at > now() or new.archived_at < '1970-01-01 00:00:00+00')
     execute function private.note_archiving();
 
 -- The parts of a message, in the shapes of the AI SDK's UI messages: text, reasoning, tool calls, files,
@@ -1434,8 +1434,8 @@ comment on function private.listen_policy is 'The statement that lets owners lis
 -- Live events carry what was said. Only Realtime may delete them, which it does after three days:
 -- their content goes at once with their conversation, whoever deletes it. Runs as its owner, because
 -- no policy lets a client change them, and never stands in the way of a removal, a limit on time
--- included. By day, in which the events are kept, and not beyond the life of what is removed: that
--- of an import was written down by another clock.
+-- included. By day, in which the events are kept, and not beyond the life of what is removed, with a
+-- day more: the clock may have been set since, and that of an import is another one.
 create function private.forget_events()
 returns trigger
 language plpgsql security definer set search_path = ''
@@ -1449,7 +1449,7 @@ begin
       and m.extension = 'broadcast'
       and m.private is true -- as the index of hosted projects has it
       and m.inserted_at
-          >= greatest(r.created_at - interval '1 hour', now() - interval '4 days') at time zone 'utc';
+          >= greatest(r.created_at - interval '1 day', now() - interval '4 days') at time zone 'utc';
 
     return null;
 exception
@@ -1506,6 +1506,7 @@ begin
     select r.id, r.user_id, sha256(convert_to(r.idempotency_key, 'utf8')), r.started_at, r.tokens
     from removed as r
     join auth.users as u on u.id = r.user_id -- of an account that is being deleted, nothing stays
+    for key share of u nowait -- whoever deletes an account waits for its conversations
     on conflict (user_id, key_hash) do nothing;
 
     return null;
@@ -1551,6 +1552,7 @@ as $$
 #variable_conflict use_column
 declare
     v_limit record;
+    v_now timestamptz;
     v_next timestamptz;
 begin
     if num_nonnulls(turns_per_minute, turns_per_day, tokens_per_day) = 0 then
@@ -1566,6 +1568,8 @@ begin
     where l.user_id = require_turns_left.user_id
     for update;
 
+    -- Under the lock: whatever began in the future did so before the clock was set back.
+    v_now := clock_timestamp();
     for v_limit in
         select *
         from (values
@@ -1580,12 +1584,12 @@ begin
             select t.started_at
             from public.turns as t
             where t.user_id = require_turns_left.user_id
-              and t.started_at > now() - v_limit.period
+              and t.started_at > v_now - v_limit.period and t.started_at <= v_now
             union all
             select u.started_at
             from private.turn_usage as u
             where u.user_id = require_turns_left.user_id
-              and u.started_at > now() - v_limit.period
+              and u.started_at > v_now - v_limit.period and u.started_at <= v_now
         ) as begun
         order by begun.started_at desc
         offset v_limit.turns
@@ -1593,7 +1597,7 @@ begin
 
         if found then
             raise exception 'Too many turns this %. Try again in % seconds.',
-                v_limit.name, greatest(1, ceil(extract(epoch from v_next - now())))
+                v_limit.name, greatest(1, ceil(extract(epoch from v_next - v_now)))
                 using errcode = 'PT429', detail = 'too_many_turns';
         end if;
     end loop;
@@ -1611,12 +1615,12 @@ begin
             select t.started_at, t.tokens
             from public.turns as t
             where t.user_id = require_turns_left.user_id
-              and t.started_at > now() - interval '1 day'
+              and t.started_at > v_now - interval '1 day' and t.started_at <= v_now
             union all
             select u.started_at, u.tokens
             from private.turn_usage as u
             where u.user_id = require_turns_left.user_id
-              and u.started_at > now() - interval '1 day'
+              and u.started_at > v_now - interval '1 day' and u.started_at <= v_now
         ) as begun
     ) as spent
     where spent.so_far >= tokens_per_day
@@ -1625,7 +1629,7 @@ begin
 
     if found then
         raise exception 'Too many tokens this day. Try again in % seconds.',
-            greatest(1, ceil(extract(epoch from v_next - now())))
+            greatest(1, ceil(extract(epoch from v_next - v_now)))
             using errcode = 'PT429', detail = 'too_many_tokens';
     end if;
 end;
@@ -2492,6 +2496,7 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
+    v_now constant timestamptz := clock_timestamp();
     v_stored record;
 begin
     update public.turns as t
@@ -2500,7 +2505,7 @@ begin
         draft = '',
         draft_parts = '[]',
         tokens = coalesce(settle_turn.tokens, t.tokens),
-        finished_at = clock_timestamp()
+        finished_at = greatest(v_now, t.started_at) -- by a clock that may have been set back
     where t.user_id = settle_turn.user_id and t.id = settle_turn.turn_id
       and t.attempt = settle_turn.attempt
       and t.status = 'running'
@@ -2641,7 +2646,9 @@ begin
             'success', false,
             'filesGenerated', 0,
             'files', '[]'::jsonb,
-            'duration', round(extract(epoch from clock_timestamp() - v_turn.started_at), 3),
+            'duration', round(
+                greatest(0, extract(epoch from clock_timestamp() - v_turn.started_at)), 3
+            ),
             'intent', null,
             'complexity', null,
             'strategy', null,
@@ -3220,6 +3227,7 @@ begin
     return private.describe_turn(user_id, turn_id)::jsonb || jsonb_build_object(
         'draft', v_turn.draft,
         'draft_parts', v_turn.draft_parts,
+        'seconds', greatest(0, extract(epoch from now() - v_turn.started_at)),
         'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now()
     );
 end;
@@ -3227,7 +3235,7 @@ $$;
 
 revoke all on function public.load_turn from public, anon, authenticated, service_role;
 grant execute on function public.load_turn to authenticated, service_role;
-comment on function public.load_turn is 'A turn with its messages and its draft, as its owner sees it. Raises PT403, PT404.';
+comment on function public.load_turn is 'A turn with its messages, its draft and the seconds since it began, as its owner sees it. Raises PT403, PT404.';
 
 create function public.find_turn(user_id uuid, idempotency_keys text[])
 returns jsonb
@@ -5103,7 +5111,7 @@ begin
     then
         update public.conversations as c
         set imported = c.imported - 'id',
-            deleting_since = least(c.deleting_since, now())
+            deleting_since = '-infinity'
         where c.user_id = take_piece.user_id and c.id = v_here.id;
         v_here := null;
     end if;
@@ -5583,15 +5591,30 @@ begin
             using errcode = 'PT409', detail = 'import_incomplete';
     end if;
 
-    perform private.count_import_bytes(user_id, pieces);
+    -- In the order in which whoever locks several takes them; then those that are new, by their names.
+    perform 1
+    from private.conversations as c
+    where c.user_id = take_import_part.user_id
+      and (c.imported ->> 'source', c.imported ->> 'id') in (
+          select piece #>> '{conversation,imported,source}', piece #>> '{conversation,imported,id}'
+          from jsonb_array_elements(pieces) as p (piece)
+      )
+    order by c.id
+    for update;
+
     perform set_config('message_persistence.is_importing', 'yes', true);
     select coalesce(jsonb_agg(
-        private.take_piece(take_import_part.user_id, take_import_part.import_id, piece)
-        order by place
+        private.take_piece(take_import_part.user_id, take_import_part.import_id, ordered.piece)
     ), '[]')
     into v_outcome
-    from jsonb_array_elements(pieces) with ordinality as p (piece, place);
+    from (
+        select p.piece
+        from jsonb_array_elements(pieces) with ordinality as p (piece, place)
+        order by p.piece #>> '{conversation,imported,source}',
+                 p.piece #>> '{conversation,imported,id}', p.place
+    ) as ordered;
     perform set_config('message_persistence.is_importing', '', true);
+    perform private.count_import_bytes(user_id, pieces); -- last, as whoever holds a conversation does
 
     update private.import_parts as p
     set outcome = v_outcome,
@@ -5646,9 +5669,9 @@ begin
     get diagnostics v_count = row_count;
 
     update public.conversations as c
-    set deleting_since = now()
+    set deleting_since = '-infinity'
     where c.user_id = end_imports.user_id
-      and c.deleting_since > now();
+      and c.deleting_since > '-infinity';
     return v_count;
 end;
 $$;
@@ -5739,7 +5762,7 @@ begin
         set bytes = excluded.bytes + greatest(
                 0,
                 w.bytes
-                - extract(epoch from v_now - w.counted_at)::double precision
+                - greatest(0, extract(epoch from v_now - w.counted_at)::double precision)
                 * count_bytes.bytes_per_day / c_day
             ),
             counted_at = v_now
@@ -6879,7 +6902,7 @@ begin
     end if;
 
     update public.conversations as c
-    set deleting_since = clock_timestamp(),
+    set deleting_since = '-infinity',
         imported = null -- the same may be imported again
     where c.user_id = old.user_id and c.id = old.id;
 
@@ -7066,16 +7089,6 @@ declare
     c_time constant interval := '2 seconds';
     v_receipt private.erasure_receipts;
 begin
-    delete from private.import_parts as p
-    where p.user_id = continue_removal.user_id
-      and p.import_id in (
-          select o.import_id
-          from private.import_parts as o
-          where o.user_id = continue_removal.user_id
-          group by o.import_id
-          having max(o.taken_at) < now() - interval '1 hour'
-      );
-
     select r.* into v_receipt
     from private.erasure_receipts as r
     where r.user_id = continue_removal.user_id
@@ -7089,6 +7102,17 @@ begin
             ->> 'remaining'
         )::bigint > 0);
     end if;
+
+    delete from private.import_parts as p
+    where p.user_id = continue_removal.user_id
+      and p.import_id in (
+          select o.import_id
+          from private.import_parts as o
+          where o.user_id = continue_removal.user_id
+          group by o.import_id
+          having max(o.taken_at) < now() - interval '1 hour'
+      );
+
     return jsonb_build_object('more', private.remove_step(user_id, clock_timestamp() + c_time));
 end;
 $$;

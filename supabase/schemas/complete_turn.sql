@@ -99,6 +99,7 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
+    v_now constant timestamptz := clock_timestamp();
     v_stored record;
 begin
     update public.turns as t
@@ -107,7 +108,7 @@ begin
         draft = '',
         draft_parts = '[]',
         tokens = coalesce(settle_turn.tokens, t.tokens),
-        finished_at = clock_timestamp()
+        finished_at = greatest(v_now, t.started_at) -- by a clock that may have been set back
     where t.user_id = settle_turn.user_id and t.id = settle_turn.turn_id
       and t.attempt = settle_turn.attempt
       and t.status = 'running'
@@ -248,7 +249,9 @@ begin
             'success', false,
             'filesGenerated', 0,
             'files', '[]'::jsonb,
-            'duration', round(extract(epoch from clock_timestamp() - v_turn.started_at), 3),
+            'duration', round(
+                greatest(0, extract(epoch from clock_timestamp() - v_turn.started_at)), 3
+            ),
             'intent', null,
             'complexity', null,
             'strategy', null,

@@ -81,7 +81,7 @@ comment on column public.conversations.last_branch is 'The branch with the highe
 comment on column public.conversations.updated_at is 'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
 comment on column public.conversations.imported is 'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
 comment on column public.conversations.restored_at is 'When it last came back from the archive. Written by the database.';
-comment on column public.conversations.deleting_since is 'Since when it is being deleted, or from when on it is to be: to come while an import has yet to add messages. Nobody sees such a row, so it is null in every one that is seen. Written by the database.';
+comment on column public.conversations.deleting_since is 'From when on it is to be deleted: -infinity, whatever a clock says, once somebody has, and to come while an import has yet to add messages. Nobody sees such a row, so it is null in every one that is seen. Written by the database.';
 
 -- The conversations that are there. The row of a long one that is being deleted stays until it is
 -- empty: whatever reads conversations reads them here, but for what removes them.
@@ -161,8 +161,8 @@ create trigger conversations_storable
 alter table public.conversations enable always trigger conversations_storable;
 
 -- Restoring is no activity: the place in the list stays, but retention counts idle days from then. And
--- nothing was archived in the future, nor at a moment that no calendar has: an export could not say
--- when it was, nor an import take it. Such a moment becomes that of the change.
+-- nothing was archived in the future, nor before 1970: no import would take such a moment, and no calendar
+-- has some of them. It becomes that of the change.
 create function private.note_archiving()
 returns trigger
 language plpgsql security invoker set search_path = ''
@@ -177,7 +177,7 @@ begin
 end;
 $$;
 
-comment on function private.note_archiving is 'Writes down when a conversation came back from the archive, whoever restored it; or puts now in the place of a moment in the future, or of one that is none.';
+comment on function private.note_archiving is 'Writes down when a conversation came back from the archive, whoever restored it; or puts now in the place of a moment in the future, or before 1970.';
 
 create trigger conversations_note_restore
     before update of archived_at on public.conversations
@@ -188,5 +188,5 @@ create trigger conversations_note_restore
 create trigger conversations_bound_archived_at
     before insert or update of archived_at on public.conversations
     for each row
-    when (new.archived_at > now() or new.archived_at < '0001-01-01 00:00:00+00')
+    when (new.archived_at > now() or new.archived_at < '1970-01-01 00:00:00+00')
     execute function private.note_archiving();

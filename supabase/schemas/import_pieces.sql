@@ -38,7 +38,7 @@ begin
     then
         update public.conversations as c
         set imported = c.imported - 'id',
-            deleting_since = least(c.deleting_since, now())
+            deleting_since = '-infinity'
         where c.user_id = take_piece.user_id and c.id = v_here.id;
         v_here := null;
     end if;

@@ -113,15 +113,30 @@ begin
             using errcode = 'PT409', detail = 'import_incomplete';
     end if;
 
-    perform private.count_import_bytes(user_id, pieces);
+    -- In the order in which whoever locks several takes them; then those that are new, by their names.
+    perform 1
+    from private.conversations as c
+    where c.user_id = take_import_part.user_id
+      and (c.imported ->> 'source', c.imported ->> 'id') in (
+          select piece #>> '{conversation,imported,source}', piece #>> '{conversation,imported,id}'
+          from jsonb_array_elements(pieces) as p (piece)
+      )
+    order by c.id
+    for update;
+
     perform set_config('message_persistence.is_importing', 'yes', true);
     select coalesce(jsonb_agg(
-        private.take_piece(take_import_part.user_id, take_import_part.import_id, piece)
-        order by place
+        private.take_piece(take_import_part.user_id, take_import_part.import_id, ordered.piece)
     ), '[]')
     into v_outcome
-    from jsonb_array_elements(pieces) with ordinality as p (piece, place);
+    from (
+        select p.piece
+        from jsonb_array_elements(pieces) with ordinality as p (piece, place)
+        order by p.piece #>> '{conversation,imported,source}',
+                 p.piece #>> '{conversation,imported,id}', p.place
+    ) as ordered;
     perform set_config('message_persistence.is_importing', '', true);
+    perform private.count_import_bytes(user_id, pieces); -- last, as whoever holds a conversation does
 
     update private.import_parts as p
     set outcome = v_outcome,
@@ -176,9 +191,9 @@ begin
     get diagnostics v_count = row_count;
 
     update public.conversations as c
-    set deleting_since = now()
+    set deleting_since = '-infinity'
     where c.user_id = end_imports.user_id
-      and c.deleting_since > now();
+      and c.deleting_since > '-infinity';
     return v_count;
 end;
 $$;

@@ -117,8 +117,8 @@ comment on function private.listen_policy is 'The statement that lets owners lis
 -- Live events carry what was said. Only Realtime may delete them, which it does after three days:
 -- their content goes at once with their conversation, whoever deletes it. Runs as its owner, because
 -- no policy lets a client change them, and never stands in the way of a removal, a limit on time
--- included. By day, in which the events are kept, and not beyond the life of what is removed: that
--- of an import was written down by another clock.
+-- included. By day, in which the events are kept, and not beyond the life of what is removed, with a
+-- day more: the clock may have been set since, and that of an import is another one.
 create function private.forget_events()
 returns trigger
 language plpgsql security definer set search_path = ''
@@ -132,7 +132,7 @@ begin
       and m.extension = 'broadcast'
       and m.private is true -- as the index of hosted projects has it
       and m.inserted_at
-          >= greatest(r.created_at - interval '1 hour', now() - interval '4 days') at time zone 'utc';
+          >= greatest(r.created_at - interval '1 day', now() - interval '4 days') at time zone 'utc';
 
     return null;
 exception

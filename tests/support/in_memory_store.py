@@ -198,6 +198,7 @@ class InMemoryStore(MemoryRows, Persistence):
             update={
                 "draft": turn.draft,
                 "draft_parts": turn.draft_parts,
+                "seconds": now() - self.counted[turn_id].at,
                 "is_expired": turn.is_expired,
             }
         )

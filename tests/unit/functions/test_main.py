@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import uvicorn
 
-from functions.__main__ import main, serve
+from functions.__main__ import main
 from functions.app import create_app
 from local.settings import ROOT
 from shared.config import Settings
@@ -85,9 +84,8 @@ def test_a_port_that_is_none_is_no_traceback(
     assert "invalid int value: 'http'" in capsys.readouterr().err
 
 
-def test_what_start_up_makes_is_out_of_the_collectors_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before the first request: looking through all of it would stall turns for no find."""
-    frozen = [gc.get_freeze_count()]
-    monkeypatch.setattr(uvicorn, "run", lambda *_, **__: frozen.append(gc.get_freeze_count()))
-    serve(create_app("health"), unit_settings(), host="127.0.0.1", port=0)
-    assert frozen[1] > frozen[0]
+async def test_what_start_up_makes_is_out_of_the_collectors_way() -> None:
+    """Whoever serves: looking through all of it would stall turns for no find."""
+    app, frozen = create_app("health", settings=unit_settings()), gc.get_freeze_count()
+    async with app.router.lifespan_context(app):
+        assert gc.get_freeze_count() > frozen

@@ -33,8 +33,7 @@ from shared.ai import (
     EngineRequest,
     TextDelta,
     closing,
-    guarded,
-    with_time_limit,
+    within_limits,
 )
 from shared.ai.model.analysis import ANALYSIS_CHARS, Analyst
 from shared.ai.model.engine import ModelEngine
@@ -247,6 +246,6 @@ async def test_a_model_that_hangs_is_timed_out_with_its_text_kept() -> None:
             is_closed.set()
 
     model = FunctionModel(plan, stream_function=stream)
-    recording = await record(guarded(with_time_limit(engine_of(model), 0.5)))
+    recording = await record(within_limits(engine_of(model), time_limit=0.5))
     assert (recording.error_type, recording.result.message) == ("timeout", "So far")
     assert is_closed.is_set()
