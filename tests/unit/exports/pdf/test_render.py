@@ -343,11 +343,10 @@ def test_an_empty_conversation_is_a_page() -> None:
     assert "0 messages · 0 turns" in text_of(pdf_of(title="Nothing yet"))
 
 
-def test_a_long_conversation_in_parts_is_one_document(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_conversation_in_parts_is_one_document() -> None:
     """Pages are numbered through, the outline leads to the right ones, and nothing is missing."""
-    monkeypatch.setattr(worker, "PART_MESSAGES", 30)
-    turns = 70
-    content = pdf_of(*(f"Turn number {n}." for n in range(turns)))
+    turns = 2 * worker.PART_MESSAGES + 20
+    content = await rendered(*(f"Turn number {n}." for n in range(turns)))
     with pypdfium2.PdfDocument(content) as document:
         pages = [page.get_textpage().get_text_range() for page in document]
     assert all(f"{at} / {len(pages)}" in page for at, page in enumerate(pages, 1))
