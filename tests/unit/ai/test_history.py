@@ -54,9 +54,3 @@ def test_a_blank_reply_that_failed_is_told() -> None:
 def test_nothing_stays_nothing() -> None:
     """An empty history, and one of blanks."""
     assert repaired([]) == repaired(rows(("user", " "), ("assistant", "\n"))) == []
-
-
-def test_twenty_thousand_messages_without_a_reply_are_repaired_once_each() -> None:
-    """One word for each, whatever their number."""
-    history = rows(*[("user", "x")] * 20_000)
-    assert len(repaired(history)) == 40_000
