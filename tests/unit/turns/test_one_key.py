@@ -24,9 +24,10 @@ from shared.errors import (
 )
 from shared.models.turns import MegaMindRequest
 from tests.support.engines import FailingEngine, ScriptedEngine
-from tests.support.heart import USER, Process, begin, turn_request, until
+from tests.support.heart import USER, Process, begin, turn_request
 from tests.support.in_memory_store import InMemoryStore
 from tests.support.store_faults import Call, Held, away
+from tests.support.waiting import until
 
 CALLERS = 24
 NATIVE = {"framework": "any", "version": "1", "data": []}
