@@ -729,13 +729,11 @@ declare
     v_last_seq bigint;
     v_updated_at timestamptz;
     v_is_leaving boolean;
-    v_bytes_per_day bigint;
     v_active_branch integer;
     v_last_branch integer;
 begin
-    select c.last_seq, c.updated_at, c.deleting_since is not null, c.active_branch, c.last_branch,
-           (select l.bytes_per_day from private.limits as l)
-    into v_last_seq, v_updated_at, v_is_leaving, v_active_branch, v_last_branch, v_bytes_per_day
+    select c.last_seq, c.updated_at, c.deleting_since is not null, c.active_branch, c.last_branch
+    into v_last_seq, v_updated_at, v_is_leaving, v_active_branch, v_last_branch
     from public.conversations as c
     where c.user_id = new.user_id and c.id = new.conversation_id
     for no key update;
@@ -776,13 +774,12 @@ begin
         );
     end if;
 
-    if v_bytes_per_day is not null and new.role = 'user' then
+    if new.role = 'user' then
         perform private.count_bytes(
             new.user_id,
             octet_length(new.content) + octet_length(new.metadata::text)
                 + case new.parts when '[]' then 0 else octet_length(new.parts::text) end
-                + coalesce(octet_length(new.native::text), 0),
-            v_bytes_per_day
+                + coalesce(octet_length(new.native::text), 0)
         );
     end if;
 
@@ -1595,65 +1592,40 @@ begin
     for v_limit in
         select *
         from (values
-            (turns_per_minute, interval '1 minute', 'minute'),
-            (turns_per_day, interval '1 day', 'day')
-        ) as limits (turns, period, name)
-        where turns is not null
+            (turns_per_minute + 1::bigint, interval '1 minute', 'minute', 'turns'),
+            (turns_per_day + 1::bigint, interval '1 day', 'day', 'turns'),
+            (tokens_per_day, interval '1 day', 'day', 'tokens')
+        ) as limits (least_refused, period, name, counted)
+        where least_refused is not null
     loop
-        -- When the last of those that fill the period leaves it, a place is free.
-        select begun.started_at + v_limit.period into v_next
+        -- When this one leaves the period, those since are fewer.
+        select spent.started_at + v_limit.period into v_next
         from (
-            select t.started_at
-            from public.turns as t
-            where t.user_id = require_turns_left.user_id
-              and t.started_at > v_now - v_limit.period and t.started_at <= v_now
-            union all
-            select u.started_at
-            from private.turn_usage as u
-            where u.user_id = require_turns_left.user_id
-              and u.started_at > v_now - v_limit.period and u.started_at <= v_now
-        ) as begun
-        order by begun.started_at desc
-        offset v_limit.turns
+            select begun.started_at,
+                   sum(case v_limit.counted when 'tokens' then begun.tokens else 1 end)
+                       over (order by begun.started_at desc) as so_far
+            from (
+                select t.started_at, t.tokens
+                from public.turns as t
+                where t.user_id = require_turns_left.user_id
+                  and t.started_at > v_now - v_limit.period and t.started_at <= v_now
+                union all
+                select u.started_at, u.tokens
+                from private.turn_usage as u
+                where u.user_id = require_turns_left.user_id
+                  and u.started_at > v_now - v_limit.period and u.started_at <= v_now
+            ) as begun
+        ) as spent
+        where spent.so_far >= v_limit.least_refused
+        order by spent.started_at desc
         limit 1;
 
         if found then
-            raise exception 'Too many turns this %. Try again in % seconds.',
-                v_limit.name, greatest(1, ceil(extract(epoch from v_next - v_now)))
-                using errcode = 'PT429', detail = 'too_many_turns';
+            raise exception 'Too many % this %. Try again in % seconds.',
+                v_limit.counted, v_limit.name, greatest(1, ceil(extract(epoch from v_next - v_now)))
+                using errcode = 'PT429', detail = 'too_many_' || v_limit.counted;
         end if;
     end loop;
-
-    if tokens_per_day is null then
-        return;
-    end if;
-
-    -- When this one leaves the day, those since are fewer than the limit.
-    select spent.started_at + interval '1 day' into v_next
-    from (
-        select begun.started_at,
-               sum(begun.tokens) over (order by begun.started_at desc) as so_far
-        from (
-            select t.started_at, t.tokens
-            from public.turns as t
-            where t.user_id = require_turns_left.user_id
-              and t.started_at > v_now - interval '1 day' and t.started_at <= v_now
-            union all
-            select u.started_at, u.tokens
-            from private.turn_usage as u
-            where u.user_id = require_turns_left.user_id
-              and u.started_at > v_now - interval '1 day' and u.started_at <= v_now
-        ) as begun
-    ) as spent
-    where spent.so_far >= tokens_per_day
-    order by spent.started_at desc
-    limit 1;
-
-    if found then
-        raise exception 'Too many tokens this day. Try again in % seconds.',
-            greatest(1, ceil(extract(epoch from v_next - v_now)))
-            using errcode = 'PT429', detail = 'too_many_tokens';
-    end if;
 end;
 $$;
 
@@ -2295,16 +2267,15 @@ as $$
 declare
     v_message public.messages;
 begin
-    if turn.answers is null then
-        select m.* into v_message
-        from public.messages as m
-        where m.user_id = message_of_turn.user_id and m.turn_id = message_of_turn.turn.id
-          and m.role = 'user';
-    else
-        select m.* into v_message
-        from public.messages as m
-        where m.user_id = message_of_turn.user_id and m.id = message_of_turn.turn.answers;
-    end if;
+    select m.* into v_message
+    from public.messages as m
+    where m.user_id = message_of_turn.user_id
+      and m.id = coalesce(message_of_turn.turn.answers, (
+          select own.id
+          from public.messages as own
+          where own.user_id = message_of_turn.user_id and own.turn_id = message_of_turn.turn.id
+            and own.role = 'user'
+      ));
     return v_message;
 end;
 $$;
@@ -2388,7 +2359,6 @@ as $$
 #variable_conflict use_column
 declare
     v_branch integer := conversation.active_branch;
-    v_bytes_per_day bigint;
 begin
     conversation.last_seq := conversation.last_seq + 1;
     conversation.updated_at := greatest(
@@ -2424,16 +2394,12 @@ begin
     on conflict on constraint watermarks_pkey do nothing;
 
     if role = 'user' then
-        v_bytes_per_day := (select l.bytes_per_day from private.limits as l);
-        if v_bytes_per_day is not null then
-            perform private.count_bytes(
-                user_id,
-                octet_length(content) + octet_length(metadata::text)
-                    + case parts when '[]' then 0 else octet_length(parts::text) end
-                    + coalesce(octet_length(native::text), 0),
-                v_bytes_per_day
-            );
-        end if;
+        perform private.count_bytes(
+            user_id,
+            octet_length(content) + octet_length(metadata::text)
+                + case parts when '[]' then 0 else octet_length(parts::text) end
+                + coalesce(octet_length(native::text), 0)
+        );
     end if;
 
     perform private.broadcast(conversation.id, turn_id, status, failure, described);
@@ -5460,7 +5426,7 @@ begin
                  p.piece #>> '{conversation,imported,id}', p.place
     ) as ordered;
     perform set_config('message_persistence.is_importing', '', true);
-    perform private.count_import_bytes(user_id, pieces); -- last, as whoever holds a conversation does
+    perform private.count_bytes(user_id, octet_length(pieces::text)); -- last, as whoever holds a conversation does
 
     update private.import_parts as p
     set outcome = v_outcome,
@@ -5568,16 +5534,21 @@ revoke all on table private.bytes_written from public, anon, authenticated, serv
 comment on table private.bytes_written is 'How much each user has written lately, where that is limited. No policy for select, insert, update, delete: count_bytes alone uses it.';
 comment on column private.bytes_written.bytes is 'As of counted_at; a day''s limit fewer with each day since.';
 
-create function private.count_bytes(user_id uuid, size bigint, bytes_per_day bigint)
+create function private.count_bytes(user_id uuid, size bigint)
 returns void
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
     c_day constant double precision := 86400;
+    v_bytes_per_day constant bigint := (select l.bytes_per_day from private.limits as l);
     v_now constant timestamptz := clock_timestamp();
     v_bytes double precision;
 begin
+    if v_bytes_per_day is null then
+        return;
+    end if;
+
     insert into private.bytes_written as w (user_id, bytes, counted_at)
     values (count_bytes.user_id, count_bytes.size, v_now)
     on conflict (user_id) do update
@@ -5585,22 +5556,20 @@ begin
                 0,
                 w.bytes
                 - greatest(0, extract(epoch from v_now - w.counted_at)::double precision)
-                * count_bytes.bytes_per_day / c_day
+                * v_bytes_per_day / c_day
             ),
             counted_at = v_now
     returning w.bytes into v_bytes;
 
-    if v_bytes > count_bytes.bytes_per_day then
+    if v_bytes > v_bytes_per_day then
         raise exception 'Too many bytes written this day. Try again in % seconds.',
-            ceil(least(
-                c_day, (v_bytes - count_bytes.bytes_per_day) * c_day / count_bytes.bytes_per_day
-            ))
+            ceil(least(c_day, (v_bytes - v_bytes_per_day) * c_day / v_bytes_per_day))
             using errcode = 'PT429', detail = 'too_many_bytes';
     end if;
 end;
 $$;
 
-comment on function private.count_bytes is 'Counts what a user writes. Raises PT429 where it is more than a day allows; then nothing is counted.';
+comment on function private.count_bytes is 'Counts what a user writes, where that is limited. Raises PT429 where it is more than a day allows; then nothing is counted.';
 
 -- Runs as its owner, because nobody may write what limits count. What the AI writes isn't the user's:
 -- turns and tokens limit that. Messages are counted where they get their places.
@@ -5608,14 +5577,10 @@ create function private.count_conversation_bytes()
 returns trigger
 language plpgsql security definer set search_path = ''
 as $$
-declare
-    v_bytes_per_day constant bigint := (select l.bytes_per_day from private.limits as l);
 begin
-    if v_bytes_per_day is not null then
-        perform private.count_bytes(
-            new.user_id, octet_length(new.title) + octet_length(new.metadata::text), v_bytes_per_day
-        );
-    end if;
+    perform private.count_bytes(
+        new.user_id, octet_length(new.title) + octet_length(new.metadata::text)
+    );
     return new;
 end;
 $$;
@@ -5627,21 +5592,6 @@ create trigger conversations_count_bytes
     for each row
     when (current_user = 'authenticated')
     execute function private.count_conversation_bytes();
-
-create function private.count_import_bytes(user_id uuid, pieces jsonb)
-returns void
-language plpgsql volatile security invoker set search_path = ''
-as $$
-declare
-    v_bytes_per_day constant bigint := (select l.bytes_per_day from private.limits as l);
-begin
-    if v_bytes_per_day is not null then
-        perform private.count_bytes(user_id, octet_length(pieces::text), v_bytes_per_day);
-    end if;
-end;
-$$;
-
-comment on function private.count_import_bytes is 'Counts a part of a file towards what its user may write in a day.';
 
 -- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
 -- they were kept. idx_turns_user_id (user_id, started_at) finds the turns of a time.

@@ -65,16 +65,21 @@ revoke all on table private.bytes_written from public, anon, authenticated, serv
 comment on table private.bytes_written is 'How much each user has written lately, where that is limited. No policy for select, insert, update, delete: count_bytes alone uses it.';
 comment on column private.bytes_written.bytes is 'As of counted_at; a day''s limit fewer with each day since.';
 
-create function private.count_bytes(user_id uuid, size bigint, bytes_per_day bigint)
+create function private.count_bytes(user_id uuid, size bigint)
 returns void
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
     c_day constant double precision := 86400;
+    v_bytes_per_day constant bigint := (select l.bytes_per_day from private.limits as l);
     v_now constant timestamptz := clock_timestamp();
     v_bytes double precision;
 begin
+    if v_bytes_per_day is null then
+        return;
+    end if;
+
     insert into private.bytes_written as w (user_id, bytes, counted_at)
     values (count_bytes.user_id, count_bytes.size, v_now)
     on conflict (user_id) do update
@@ -82,22 +87,20 @@ begin
                 0,
                 w.bytes
                 - greatest(0, extract(epoch from v_now - w.counted_at)::double precision)
-                * count_bytes.bytes_per_day / c_day
+                * v_bytes_per_day / c_day
             ),
             counted_at = v_now
     returning w.bytes into v_bytes;
 
-    if v_bytes > count_bytes.bytes_per_day then
+    if v_bytes > v_bytes_per_day then
         raise exception 'Too many bytes written this day. Try again in % seconds.',
-            ceil(least(
-                c_day, (v_bytes - count_bytes.bytes_per_day) * c_day / count_bytes.bytes_per_day
-            ))
+            ceil(least(c_day, (v_bytes - v_bytes_per_day) * c_day / v_bytes_per_day))
             using errcode = 'PT429', detail = 'too_many_bytes';
     end if;
 end;
 $$;
 
-comment on function private.count_bytes is 'Counts what a user writes. Raises PT429 where it is more than a day allows; then nothing is counted.';
+comment on function private.count_bytes is 'Counts what a user writes, where that is limited. Raises PT429 where it is more than a day allows; then nothing is counted.';
 
 -- Runs as its owner, because nobody may write what limits count. What the AI writes isn't the user's:
 -- turns and tokens limit that. Messages are counted where they get their places.
@@ -105,14 +108,10 @@ create function private.count_conversation_bytes()
 returns trigger
 language plpgsql security definer set search_path = ''
 as $$
-declare
-    v_bytes_per_day constant bigint := (select l.bytes_per_day from private.limits as l);
 begin
-    if v_bytes_per_day is not null then
-        perform private.count_bytes(
-            new.user_id, octet_length(new.title) + octet_length(new.metadata::text), v_bytes_per_day
-        );
-    end if;
+    perform private.count_bytes(
+        new.user_id, octet_length(new.title) + octet_length(new.metadata::text)
+    );
     return new;
 end;
 $$;
@@ -124,18 +123,3 @@ create trigger conversations_count_bytes
     for each row
     when (current_user = 'authenticated')
     execute function private.count_conversation_bytes();
-
-create function private.count_import_bytes(user_id uuid, pieces jsonb)
-returns void
-language plpgsql volatile security invoker set search_path = ''
-as $$
-declare
-    v_bytes_per_day constant bigint := (select l.bytes_per_day from private.limits as l);
-begin
-    if v_bytes_per_day is not null then
-        perform private.count_bytes(user_id, octet_length(pieces::text), v_bytes_per_day);
-    end if;
-end;
-$$;
-
-comment on function private.count_import_bytes is 'Counts a part of a file towards what its user may write in a day.';

@@ -23,7 +23,6 @@ as $$
 #variable_conflict use_column
 declare
     v_branch integer := conversation.active_branch;
-    v_bytes_per_day bigint;
 begin
     conversation.last_seq := conversation.last_seq + 1;
     conversation.updated_at := greatest(
@@ -59,16 +58,12 @@ begin
     on conflict on constraint watermarks_pkey do nothing;
 
     if role = 'user' then
-        v_bytes_per_day := (select l.bytes_per_day from private.limits as l);
-        if v_bytes_per_day is not null then
-            perform private.count_bytes(
-                user_id,
-                octet_length(content) + octet_length(metadata::text)
-                    + case parts when '[]' then 0 else octet_length(parts::text) end
-                    + coalesce(octet_length(native::text), 0),
-                v_bytes_per_day
-            );
-        end if;
+        perform private.count_bytes(
+            user_id,
+            octet_length(content) + octet_length(metadata::text)
+                + case parts when '[]' then 0 else octet_length(parts::text) end
+                + coalesce(octet_length(native::text), 0)
+        );
     end if;
 
     perform private.broadcast(conversation.id, turn_id, status, failure, described);

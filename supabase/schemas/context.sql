@@ -273,16 +273,15 @@ as $$
 declare
     v_message public.messages;
 begin
-    if turn.answers is null then
-        select m.* into v_message
-        from public.messages as m
-        where m.user_id = message_of_turn.user_id and m.turn_id = message_of_turn.turn.id
-          and m.role = 'user';
-    else
-        select m.* into v_message
-        from public.messages as m
-        where m.user_id = message_of_turn.user_id and m.id = message_of_turn.turn.answers;
-    end if;
+    select m.* into v_message
+    from public.messages as m
+    where m.user_id = message_of_turn.user_id
+      and m.id = coalesce(message_of_turn.turn.answers, (
+          select own.id
+          from public.messages as own
+          where own.user_id = message_of_turn.user_id and own.turn_id = message_of_turn.turn.id
+            and own.role = 'user'
+      ));
     return v_message;
 end;
 $$;

@@ -153,7 +153,7 @@ begin
                  p.piece #>> '{conversation,imported,id}', p.place
     ) as ordered;
     perform set_config('message_persistence.is_importing', '', true);
-    perform private.count_import_bytes(user_id, pieces); -- last, as whoever holds a conversation does
+    perform private.count_bytes(user_id, octet_length(pieces::text)); -- last, as whoever holds a conversation does
 
     update private.import_parts as p
     set outcome = v_outcome,

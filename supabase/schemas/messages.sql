@@ -171,13 +171,11 @@ declare
     v_last_seq bigint;
     v_updated_at timestamptz;
     v_is_leaving boolean;
-    v_bytes_per_day bigint;
     v_active_branch integer;
     v_last_branch integer;
 begin
-    select c.last_seq, c.updated_at, c.deleting_since is not null, c.active_branch, c.last_branch,
-           (select l.bytes_per_day from private.limits as l)
-    into v_last_seq, v_updated_at, v_is_leaving, v_active_branch, v_last_branch, v_bytes_per_day
+    select c.last_seq, c.updated_at, c.deleting_since is not null, c.active_branch, c.last_branch
+    into v_last_seq, v_updated_at, v_is_leaving, v_active_branch, v_last_branch
     from public.conversations as c
     where c.user_id = new.user_id and c.id = new.conversation_id
     for no key update;
@@ -218,13 +216,12 @@ begin
         );
     end if;
 
-    if v_bytes_per_day is not null and new.role = 'user' then
+    if new.role = 'user' then
         perform private.count_bytes(
             new.user_id,
             octet_length(new.content) + octet_length(new.metadata::text)
                 + case new.parts when '[]' then 0 else octet_length(new.parts::text) end
-                + coalesce(octet_length(new.native::text), 0),
-            v_bytes_per_day
+                + coalesce(octet_length(new.native::text), 0)
         );
     end if;
 

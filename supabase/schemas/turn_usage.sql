@@ -104,65 +104,40 @@ begin
     for v_limit in
         select *
         from (values
-            (turns_per_minute, interval '1 minute', 'minute'),
-            (turns_per_day, interval '1 day', 'day')
-        ) as limits (turns, period, name)
-        where turns is not null
+            (turns_per_minute + 1::bigint, interval '1 minute', 'minute', 'turns'),
+            (turns_per_day + 1::bigint, interval '1 day', 'day', 'turns'),
+            (tokens_per_day, interval '1 day', 'day', 'tokens')
+        ) as limits (least_refused, period, name, counted)
+        where least_refused is not null
     loop
-        -- When the last of those that fill the period leaves it, a place is free.
-        select begun.started_at + v_limit.period into v_next
+        -- When this one leaves the period, those since are fewer.
+        select spent.started_at + v_limit.period into v_next
         from (
-            select t.started_at
-            from public.turns as t
-            where t.user_id = require_turns_left.user_id
-              and t.started_at > v_now - v_limit.period and t.started_at <= v_now
-            union all
-            select u.started_at
-            from private.turn_usage as u
-            where u.user_id = require_turns_left.user_id
-              and u.started_at > v_now - v_limit.period and u.started_at <= v_now
-        ) as begun
-        order by begun.started_at desc
-        offset v_limit.turns
+            select begun.started_at,
+                   sum(case v_limit.counted when 'tokens' then begun.tokens else 1 end)
+                       over (order by begun.started_at desc) as so_far
+            from (
+                select t.started_at, t.tokens
+                from public.turns as t
+                where t.user_id = require_turns_left.user_id
+                  and t.started_at > v_now - v_limit.period and t.started_at <= v_now
+                union all
+                select u.started_at, u.tokens
+                from private.turn_usage as u
+                where u.user_id = require_turns_left.user_id
+                  and u.started_at > v_now - v_limit.period and u.started_at <= v_now
+            ) as begun
+        ) as spent
+        where spent.so_far >= v_limit.least_refused
+        order by spent.started_at desc
         limit 1;
 
         if found then
-            raise exception 'Too many turns this %. Try again in % seconds.',
-                v_limit.name, greatest(1, ceil(extract(epoch from v_next - v_now)))
-                using errcode = 'PT429', detail = 'too_many_turns';
+            raise exception 'Too many % this %. Try again in % seconds.',
+                v_limit.counted, v_limit.name, greatest(1, ceil(extract(epoch from v_next - v_now)))
+                using errcode = 'PT429', detail = 'too_many_' || v_limit.counted;
         end if;
     end loop;
-
-    if tokens_per_day is null then
-        return;
-    end if;
-
-    -- When this one leaves the day, those since are fewer than the limit.
-    select spent.started_at + interval '1 day' into v_next
-    from (
-        select begun.started_at,
-               sum(begun.tokens) over (order by begun.started_at desc) as so_far
-        from (
-            select t.started_at, t.tokens
-            from public.turns as t
-            where t.user_id = require_turns_left.user_id
-              and t.started_at > v_now - interval '1 day' and t.started_at <= v_now
-            union all
-            select u.started_at, u.tokens
-            from private.turn_usage as u
-            where u.user_id = require_turns_left.user_id
-              and u.started_at > v_now - interval '1 day' and u.started_at <= v_now
-        ) as begun
-    ) as spent
-    where spent.so_far >= tokens_per_day
-    order by spent.started_at desc
-    limit 1;
-
-    if found then
-        raise exception 'Too many tokens this day. Try again in % seconds.',
-            greatest(1, ceil(extract(epoch from v_next - v_now)))
-            using errcode = 'PT429', detail = 'too_many_tokens';
-    end if;
 end;
 $$;
 
