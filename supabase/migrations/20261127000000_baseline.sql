@@ -515,19 +515,7 @@ returns trigger
 language plpgsql security invoker set search_path = ''
 as $$
 declare
-    v_broken text;
-begin
-    if new.draft_parts = '[]' and octet_length(new.draft) <= 333333 and new.error is null
-        and octet_length(new.idempotency_key) between 1 and 255
-        and octet_length(new.request_hash) <= 255
-        and new.status in ('running', 'completed', 'failed', 'cancelled', 'interrupted')
-        and (new.status = 'running') = (new.finished_at is null)
-        and new.attempt >= 1
-    then
-        return new;
-    end if;
-
-    v_broken := case
+    v_broken constant text := case
         when new.status not in ('running', 'completed', 'failed', 'cancelled', 'interrupted')
             then 'status_known'
         when (new.status = 'running') <> (new.finished_at is null) then 'settled_has_end'
@@ -539,6 +527,7 @@ begin
         when octet_length(to_json(new.draft)::text) + octet_length(new.draft_parts::text) > 2000004
             then 'draft_size'
     end;
+begin
     if v_broken is null then
         return new;
     end if;
@@ -1540,25 +1529,7 @@ create trigger turns_note_usage
     for each statement
     execute function private.note_turn_usage();
 
--- Whose row is locked begins a turn: two at once can't both take the last place.
-create table private.turn_limits (
-    user_id uuid not null,
-
-    constraint turn_limits_pkey primary key (user_id),
-    constraint turn_limits_user_id_fkey foreign key (user_id)
-        references auth.users (id) on delete cascade
-);
-
-alter table private.turn_limits enable row level security;
-
-create policy withheld on private.turn_limits for select to authenticated using (false);
-
--- Withheld from clients: everything. To lock a row, the service needs to be able to update it.
-revoke all on table private.turn_limits from public, anon, authenticated, service_role;
-grant select, insert, update on table private.turn_limits to service_role;
-
-comment on table private.turn_limits is 'One row for each user whose turns are limited, to be locked. No policy for select, insert, update, delete: require_turns_left alone uses it.';
-
+-- Runs as its owner, because nobody may write what limits count.
 create function private.require_turns_left(
     user_id uuid,
     turns_per_minute integer,
@@ -1566,7 +1537,7 @@ create function private.require_turns_left(
     tokens_per_day bigint
 )
 returns void
-language plpgsql volatile security invoker set search_path = ''
+language plpgsql volatile security definer set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -1578,13 +1549,14 @@ begin
         return;
     end if;
 
-    insert into private.turn_limits (user_id)
-    values (require_turns_left.user_id)
+    -- Whoever begins a turn holds the user's row: two at once can't both take the last place.
+    insert into private.bytes_written (user_id, bytes, counted_at)
+    values (require_turns_left.user_id, 0, now())
     on conflict (user_id) do nothing;
 
     perform 1
-    from private.turn_limits as l
-    where l.user_id = require_turns_left.user_id
+    from private.bytes_written as w
+    where w.user_id = require_turns_left.user_id
     for update;
 
     -- Under the lock: whatever began in the future did so before the clock was set back.
@@ -1748,8 +1720,11 @@ language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    select m.seq, m.content, through.seq
-    into seq, content, through_seq
+    select (array_agg(m.seq order by through.seq desc) filter (where through.seq <@ path))[1],
+           (array_agg(m.content order by through.seq desc) filter (where through.seq <@ path))[1],
+           max(through.seq) filter (where through.seq <@ path),
+           path - coalesce(range_agg(int8range(m.seq, m.seq, '[]')), '{}')
+    into seq, content, through_seq, path
     from public.summaries as s
     cross join lateral (
         select *
@@ -1765,26 +1740,7 @@ begin
     ) as through
     where s.user_id = newest_summary.user_id and s.conversation_id = newest_summary.conversation_id
       and m.conversation_id = s.conversation_id
-      and through.conversation_id = s.conversation_id
-      and through.seq <@ path
-    order by through.seq desc
-    limit 1;
-
-    path := path - coalesce(
-        (
-            select range_agg(int8range(m.seq, m.seq, '[]'))
-            from public.summaries as s
-            cross join lateral (
-                select *
-                from public.messages
-                where messages.user_id = s.user_id and messages.id = s.id
-                offset 0
-            ) as m
-            where s.user_id = newest_summary.user_id
-              and s.conversation_id = newest_summary.conversation_id
-        ),
-        '{}'
-    );
+      and through.conversation_id = s.conversation_id;
 end;
 $$;
 
@@ -5531,7 +5487,7 @@ create policy withheld on private.bytes_written for select to authenticated usin
 -- Withheld: everything, from everybody.
 revoke all on table private.bytes_written from public, anon, authenticated, service_role;
 
-comment on table private.bytes_written is 'How much each user has written lately, where that is limited. No policy for select, insert, update, delete: count_bytes alone uses it.';
+comment on table private.bytes_written is 'How much each user has written lately, where that is limited; who counts a user''s turns locks the row. No policy for select, insert, update, delete: count_bytes and require_turns_left alone use it.';
 comment on column private.bytes_written.bytes is 'As of counted_at; a day''s limit fewer with each day since.';
 
 create function private.count_bytes(user_id uuid, size bigint)

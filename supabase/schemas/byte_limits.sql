@@ -62,7 +62,7 @@ create policy withheld on private.bytes_written for select to authenticated usin
 -- Withheld: everything, from everybody.
 revoke all on table private.bytes_written from public, anon, authenticated, service_role;
 
-comment on table private.bytes_written is 'How much each user has written lately, where that is limited. No policy for select, insert, update, delete: count_bytes alone uses it.';
+comment on table private.bytes_written is 'How much each user has written lately, where that is limited; who counts a user''s turns locks the row. No policy for select, insert, update, delete: count_bytes and require_turns_left alone use it.';
 comment on column private.bytes_written.bytes is 'As of counted_at; a day''s limit fewer with each day since.';
 
 create function private.count_bytes(user_id uuid, size bigint)

@@ -55,8 +55,11 @@ language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    select m.seq, m.content, through.seq
-    into seq, content, through_seq
+    select (array_agg(m.seq order by through.seq desc) filter (where through.seq <@ path))[1],
+           (array_agg(m.content order by through.seq desc) filter (where through.seq <@ path))[1],
+           max(through.seq) filter (where through.seq <@ path),
+           path - coalesce(range_agg(int8range(m.seq, m.seq, '[]')), '{}')
+    into seq, content, through_seq, path
     from public.summaries as s
     cross join lateral (
         select *
@@ -72,26 +75,7 @@ begin
     ) as through
     where s.user_id = newest_summary.user_id and s.conversation_id = newest_summary.conversation_id
       and m.conversation_id = s.conversation_id
-      and through.conversation_id = s.conversation_id
-      and through.seq <@ path
-    order by through.seq desc
-    limit 1;
-
-    path := path - coalesce(
-        (
-            select range_agg(int8range(m.seq, m.seq, '[]'))
-            from public.summaries as s
-            cross join lateral (
-                select *
-                from public.messages
-                where messages.user_id = s.user_id and messages.id = s.id
-                offset 0
-            ) as m
-            where s.user_id = newest_summary.user_id
-              and s.conversation_id = newest_summary.conversation_id
-        ),
-        '{}'
-    );
+      and through.conversation_id = s.conversation_id;
 end;
 $$;
 

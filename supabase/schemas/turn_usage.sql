@@ -52,25 +52,7 @@ create trigger turns_note_usage
     for each statement
     execute function private.note_turn_usage();
 
--- Whose row is locked begins a turn: two at once can't both take the last place.
-create table private.turn_limits (
-    user_id uuid not null,
-
-    constraint turn_limits_pkey primary key (user_id),
-    constraint turn_limits_user_id_fkey foreign key (user_id)
-        references auth.users (id) on delete cascade
-);
-
-alter table private.turn_limits enable row level security;
-
-create policy withheld on private.turn_limits for select to authenticated using (false);
-
--- Withheld from clients: everything. To lock a row, the service needs to be able to update it.
-revoke all on table private.turn_limits from public, anon, authenticated, service_role;
-grant select, insert, update on table private.turn_limits to service_role;
-
-comment on table private.turn_limits is 'One row for each user whose turns are limited, to be locked. No policy for select, insert, update, delete: require_turns_left alone uses it.';
-
+-- Runs as its owner, because nobody may write what limits count.
 create function private.require_turns_left(
     user_id uuid,
     turns_per_minute integer,
@@ -78,7 +60,7 @@ create function private.require_turns_left(
     tokens_per_day bigint
 )
 returns void
-language plpgsql volatile security invoker set search_path = ''
+language plpgsql volatile security definer set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -90,13 +72,14 @@ begin
         return;
     end if;
 
-    insert into private.turn_limits (user_id)
-    values (require_turns_left.user_id)
+    -- Whoever begins a turn holds the user's row: two at once can't both take the last place.
+    insert into private.bytes_written (user_id, bytes, counted_at)
+    values (require_turns_left.user_id, 0, now())
     on conflict (user_id) do nothing;
 
     perform 1
-    from private.turn_limits as l
-    where l.user_id = require_turns_left.user_id
+    from private.bytes_written as w
+    where w.user_id = require_turns_left.user_id
     for update;
 
     -- Under the lock: whatever began in the future did so before the clock was set back.

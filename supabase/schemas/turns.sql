@@ -75,19 +75,7 @@ returns trigger
 language plpgsql security invoker set search_path = ''
 as $$
 declare
-    v_broken text;
-begin
-    if new.draft_parts = '[]' and octet_length(new.draft) <= 333333 and new.error is null
-        and octet_length(new.idempotency_key) between 1 and 255
-        and octet_length(new.request_hash) <= 255
-        and new.status in ('running', 'completed', 'failed', 'cancelled', 'interrupted')
-        and (new.status = 'running') = (new.finished_at is null)
-        and new.attempt >= 1
-    then
-        return new;
-    end if;
-
-    v_broken := case
+    v_broken constant text := case
         when new.status not in ('running', 'completed', 'failed', 'cancelled', 'interrupted')
             then 'status_known'
         when (new.status = 'running') <> (new.finished_at is null) then 'settled_has_end'
@@ -99,6 +87,7 @@ begin
         when octet_length(to_json(new.draft)::text) + octet_length(new.draft_parts::text) > 2000004
             then 'draft_size'
     end;
+begin
     if v_broken is null then
         return new;
     end if;

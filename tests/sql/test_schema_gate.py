@@ -29,7 +29,6 @@ ALLOWED = {
         "private.retention_policies.withheld",
         "private.bytes_written.withheld",
         "private.limits.withheld",
-        "private.turn_limits.withheld",
         "private.turn_usage.withheld",
     },
     # They run as the caller, or answer nothing but what is the caller's own.
@@ -89,6 +88,7 @@ ALLOWED = {
         "check_platform()",  # only the owner of a job sees it
         "add_tokens(uuid,uuid,bigint)",  # the service may not write what limits count
         "count_unstored_turn(uuid,integer,integer,bigint)",  # likewise
+        "private.require_turns_left(uuid,integer,integer,bigint)",  # nor lock it
         "private.count_conversation_bytes()",  # nobody may write what limits count
         "private.note_turn_usage()",  # whoever deletes may not write what their limits count
         "private.forget_events()",  # no policy lets a client change live events

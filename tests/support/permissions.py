@@ -256,7 +256,6 @@ PRIVATE_TABLES = {
         "legal_holds": ("select", "insert", "update"),
         "limits": ("select", "insert", "update"),
         "retention_policies": ("select", "insert", "update", "delete"),
-        "turn_limits": ("select", "insert", "update"),
         "turn_usage": ("select",),
     }.items()
     for command in commands
