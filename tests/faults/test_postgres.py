@@ -152,7 +152,7 @@ async def test_a_table_that_can_not_grow_is_a_503_that_heals_by_itself(
     async with bundle(settings, token=victim.token, engine=engine) as client:
         with without_room(broken_stack, beyond=WAL_SEGMENT):
             refused = await asyncio.wait_for(ask(client, "long", LONG), BOUND)
-            short = await ask(client, "short")
+            short = await until_answered(client, "short")
             stored = turns_of(broken_db, victim, "long")
             engine.message = LONG
             unstored = await asyncio.wait_for(ask(client, "reply"), BOUND)
@@ -180,14 +180,14 @@ async def test_a_log_that_can_not_be_written_loses_nothing_acknowledged(
     engine = ScriptedEngine("Done.")
     settings = settings_for(broken_stack, **{**LONG_LEASE, **by_road(broken_stack)})
     async with bundle(settings, token=victim.token, engine=engine) as client:
-        before = [await ask(client, f"before {n}") for n in range(3)]
+        before = [await until_answered(client, f"before {n}") for n in range(3)]
         with without_room(broken_stack, beyond=1):
             refused = await asyncio.wait_for(ask(client), BOUND)
             await until(lambda: broken_stack.db.process() is None)
             down = await asyncio.wait_for(ask(client), BOUND)
         await asyncio.to_thread(broken_stack.up)
         answer = await until_answered(client)
-        again = [await ask(client, f"before {n}") for n in range(3)]
+        again = [await until_answered(client, f"before {n}") for n in range(3)]
     with psycopg.connect(broken_stack.settings.db_url) as db:
         turns = turns_of(db, victim)
     assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
@@ -286,11 +286,11 @@ async def test_a_conversation_that_is_locked_for_long_is_a_503_in_time(
     engine = ScriptedEngine("Done.")
     settings = settings_for(stack, **{**SHORT_LEASE, **by_road(stack)})
     async with bundle(settings, token=user.token, engine=engine) as client:
-        place = {"conversationId": (await ask(client, "first")).json()["conversationId"]}
+        place = {"conversationId": (await until_answered(client, "first")).json()["conversationId"]}
         with locked(stack, place["conversationId"]):
             refused = await asyncio.wait_for(ask(client, "k", **place), BOUND)
             loaded = await client.get("/load-conversation", params=place)
-            elsewhere = await ask(client, "elsewhere")
+            elsewhere = await until_answered(client, "elsewhere")
             stored = turns_of(db, user, "k")
         answer = await until_answered(client, "k", **place)
     assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
