@@ -24,12 +24,18 @@ create function public.ping()
 returns jsonb
 language sql stable security invoker set search_path = ''
 as $$
-    select jsonb_build_object('version', '20261127000001');
+    select jsonb_build_object(
+        'version', '20261127000001',
+        'position', pg_wal_lsn_diff(
+            case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end,
+            '0/0'
+        )
+    );
 $$;
 
 revoke all on function public.ping from public, anon, authenticated, service_role;
 grant execute on function public.ping to service_role;
-comment on function public.ping is 'Answers the version of the newest migration: what a deep health check asks, and the doctor compares.';
+comment on function public.ping is 'Answers the version of the newest migration, which a deep health check asks and the doctor compares, and how far the log of this server is, written or replayed: {version, position}.';
 
 -- Rows that are made one after another have ids side by side: with random ones each would be written
 -- to another page of an index, which goes into the log whole after each checkpoint.
@@ -197,6 +203,29 @@ $$;
 
 grant execute on function private.being_deleted to authenticated, service_role;
 comment on function private.being_deleted is 'The ids of a user''s conversations that are being deleted: what hangs on them is nobody''s to see.';
+
+create function private.find_conversation(user_id uuid, conversation_id uuid)
+returns private.conversations
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_conversation private.conversations;
+begin
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = find_conversation.user_id and c.id = find_conversation.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+    return v_conversation;
+end;
+$$;
+
+grant execute on function private.find_conversation to authenticated, service_role;
+comment on function private.find_conversation is 'A user''s conversation, as far as the caller may see it. Raises PT404.';
 
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
 -- far deeper than most readers of JSON follow. Triggers and no checks, as with messages, which would be
@@ -1466,6 +1495,9 @@ create trigger conversations_forget_events
     referencing old table as removed
     for each statement
     execute function private.forget_events();
+
+-- Also where a user is moved away: no erasure would find them here later.
+alter table public.conversations enable always trigger conversations_forget_events;
 
 -- What turns leave behind beside their rows: keys that outlive a deleted conversation, so that a late
 -- retry brings nothing back, and moments that a limit counts, else whoever deletes as they go, or has
@@ -3441,21 +3473,9 @@ create function public.get_conversation(user_id uuid, conversation_id uuid)
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
-declare
-    v_conversation jsonb;
 begin
-    perform private.require_self(get_conversation.user_id);
-
-    select to_jsonb(c) into v_conversation
-    from private.conversations as c
-    where c.user_id = get_conversation.user_id and c.id = get_conversation.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-    return v_conversation;
+    perform private.require_self(user_id);
+    return to_jsonb(private.find_conversation(user_id, conversation_id));
 end;
 $$;
 
@@ -3480,6 +3500,7 @@ language plpgsql stable security invoker set search_path = ''
 set jit = off -- Postgres up to 17 takes what is off for so dear that compiling pays
 set enable_sort = off
 set enable_bitmapscan = off
+set plan_cache_mode = force_generic_plan -- there is one plan, and planning costs as much as ten rows
 as $$
 #variable_conflict use_column
 declare
@@ -3488,49 +3509,36 @@ declare
     v_limit constant integer := least(greatest(page_size, 1), 200);
     v_before constant timestamptz := coalesce(before_updated_at, 'infinity');
     v_before_id constant uuid := coalesce(before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+    v_row private.conversations;
+    v_rows jsonb[] := '{}';
+    v_bytes bigint := 0;
+    v_next jsonb;
 begin
     perform private.require_self(list_conversations.user_id);
-    return (
-        with page as (
-            select c as conversation,
-                   row_number() over newest_first as number,
-                   sum(
-                       octet_length(c.metadata::text)
-                       + coalesce(octet_length(c.imported::text), 0)
-                       + c_row_bytes
-                   ) over newest_first as bytes_so_far
-            from (
-                select *
-                from private.conversations as c
-                where c.user_id = list_conversations.user_id
-                  and (c.archived_at is not null) = list_conversations.archived
-                  and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
-                  and (c.updated_at, c.id) < (v_before, v_before_id)
-                order by c.updated_at desc, c.id desc
-                limit v_limit + 1
-            ) as c
-            window newest_first as (order by c.updated_at desc, c.id desc)
-        ),
-        kept as (
-            select *
-            from page
-            where number = 1
-               or number <= v_limit and bytes_so_far <= c_page_bytes
-        )
-        select jsonb_build_object(
-            'conversations', coalesce(jsonb_agg(to_jsonb(k.conversation) order by k.number), '[]'),
-            'next', case when (select count(*) from page) > count(*) then (
-                select jsonb_build_object(
-                    'before_updated_at', (last.conversation).updated_at,
-                    'before_id', (last.conversation).id
-                )
-                from kept as last
-                order by last.number desc
-                limit 1
-            ) end
-        )
-        from kept as k
-    );
+
+    for v_row in
+        select c.*
+        from private.conversations as c
+        where c.user_id = list_conversations.user_id
+          and (c.archived_at is not null) = list_conversations.archived
+          and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
+          and (c.updated_at, c.id) < (v_before, v_before_id)
+        order by c.updated_at desc, c.id desc
+        limit v_limit + 1
+    loop
+        v_bytes := v_bytes + c_row_bytes + octet_length(v_row.metadata::text)
+            + coalesce(octet_length(v_row.imported::text), 0);
+        if cardinality(v_rows) = v_limit or v_bytes > c_page_bytes and v_rows <> '{}' then
+            v_next := jsonb_build_object(
+                'before_updated_at', v_rows[cardinality(v_rows)] -> 'updated_at',
+                'before_id', v_rows[cardinality(v_rows)] -> 'id'
+            );
+            exit;
+        end if;
+        v_rows := v_rows || to_jsonb(v_row);
+    end loop;
+
+    return jsonb_build_object('conversations', v_rows, 'next', v_next);
 end;
 $$;
 
@@ -3617,14 +3625,7 @@ declare
 begin
     perform private.require_self(load_conversation.user_id);
 
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = load_conversation.user_id and c.id = load_conversation.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
+    v_conversation := private.find_conversation(user_id, conversation_id);
 
     select jsonb_build_object(
         'turn_id', t.id,
@@ -3936,16 +3937,6 @@ $$;
 
 comment on function search.long_words is 'The words that can have a part of three letters or more and begin a message, for the trigram index.';
 
-create function search.searched_text(content text, generated_code text)
-returns text
-language sql immutable security invoker set search_path = ''
-as $$
-    select content || coalesce(E'\n' || generated_code, '');
-$$;
-
-grant execute on function search.searched_text to authenticated;
-comment on function search.searched_text is 'What is searched of a message: its text, then its code.';
-
 -- A message has one row for each stretch of it that a tsvector surely holds, so that the index
 -- never refuses a message. Positions in a tsvector end at 16,383, hence the shorter stretches where
 -- each letter is a word. In the worst case, 64,000 different letters of four bytes or 16,000
@@ -3962,7 +3953,7 @@ as $$
 declare
     c_bytes constant bigint := 1000000;
     c_end constant integer := 16000;
-    v_text constant text := search.searched_text(content, generated_code);
+    v_text constant text := concat_ws(E'\n', content, generated_code);
     v_length constant integer := char_length(v_text);
     v_longest constant integer := c_bytes * v_length / greatest(octet_length(v_text), 1);
     v_start constant text := left(v_text, v_longest);
@@ -4759,7 +4750,7 @@ begin
                 'created_at', m.created_at,
                 'rank', h.rank,
                 'snippet', search.cut_snippet(
-                    search.searched_text(m.content, m.generated_code),
+                    concat_ws(E'\n', m.content, m.generated_code),
                     h.starts_at,
                     v_found ->> 'pattern',
                     v_found ->> 'focus'
@@ -4966,24 +4957,13 @@ create function public.export_messages(
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
 declare
     v_conversation private.conversations;
     v_most bigint;
     v_measured record;
 begin
-    perform private.require_self(export_messages.user_id);
-
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = export_messages.user_id
-      and c.id = export_messages.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-
+    perform private.require_self(user_id);
+    v_conversation := private.find_conversation(user_id, conversation_id);
     v_most := least(
         coalesce(until, v_conversation.last_seq) - after, least(greatest(page_size, 1), 1000)
     );
@@ -5255,54 +5235,46 @@ as $$
 #variable_conflict use_column
 declare
     c_is_last constant boolean := (piece ->> 'is_last')::boolean;
+    v_header constant jsonb := piece -> 'conversation';
     v_before constant bigint := (piece ->> 'first')::bigint - 1;
     v_last constant bigint := v_before + jsonb_array_length(piece -> 'messages');
     v_hidden_until constant timestamptz := now() + interval '1 hour';
-    v_is_whole boolean;
 begin
     perform private.insert_imported(user_id, conversation.id, v_before, piece -> 'messages');
 
-    -- What the doctor checks: no gap, and times that grow with the places.
-    select conversation.last_seq = v_before
-           and coalesce(bool_and(o.is_later), true)
-           and (not c_is_last or (
-               v_last = (piece -> 'conversation' ->> 'last_seq')::bigint
-               and coalesce(max(o.created_at), '-infinity')
-                   <= (piece -> 'conversation' ->> 'updated_at')::timestamptz
-           ))
-    into v_is_whole
-    from (
-        select m.created_at,
-               m.created_at > lag(m.created_at, 1, '-infinity') over (order by m.seq) as is_later
-        from public.messages as m
-        where m.user_id = add_imported.user_id
-          and m.conversation_id = conversation.id
-          and m.seq >= v_before
-    ) as o;
-
-    if not v_is_whole then
+    -- What the doctor checks: no gap, times that grow with the places, branches that are a tree.
+    if conversation.last_seq <> v_before
+        or exists (
+            select 1
+            from (
+                select m.created_at <= lag(m.created_at) over (order by m.seq) as is_early
+                from public.messages as m
+                where m.user_id = add_imported.user_id
+                  and m.conversation_id = conversation.id
+                  and m.seq >= v_before
+            ) as o
+            where o.is_early
+        )
+        or c_is_last and (
+            v_last <> (v_header ->> 'last_seq')::bigint
+            or not conversation.active_branch between 0 and conversation.last_branch
+            or private.count_branches(user_id, conversation.id, v_last)
+                is distinct from conversation.last_branch
+        )
+    then
         raise exception 'The file can''t be imported; nothing was: its messages have no right order.'
             using errcode = 'PT400', detail = 'invalid_import';
     end if;
 
     update public.conversations as c
     set last_seq = v_last,
-        updated_at = (piece -> 'conversation' ->> 'updated_at')::timestamptz,
+        updated_at = greatest(
+            (v_header ->> 'updated_at')::timestamptz,
+            (piece -> 'messages' -> -1 ->> 'created_at')::timestamptz
+        ),
         imported = c.imported || jsonb_build_object('at', now(), 'lastSeq', v_last),
         deleting_since = case when not c_is_last then v_hidden_until end
     where c.user_id = add_imported.user_id and c.id = conversation.id;
-
-    if c_is_last and conversation.last_branch > 0
-        and (
-            private.count_branches(user_id, conversation.id, v_last)
-                is distinct from conversation.last_branch
-            or not conversation.active_branch
-                between 0 and conversation.last_branch
-        )
-    then
-        raise exception 'The file can''t be imported; nothing was: its branches are no tree.'
-            using errcode = 'PT400', detail = 'invalid_import';
-    end if;
 end;
 $$;
 
@@ -5574,7 +5546,24 @@ begin
         for update;
     end if;
 
-    v_outcome := private.outcome_of_part(user_id, import_id, part);
+    -- What came of it before, if all that it took is still there.
+    select p.outcome into v_outcome
+    from private.import_parts as p
+    where p.user_id = take_import_part.user_id
+      and p.import_id = take_import_part.import_id
+      and p.part = take_import_part.part
+      and not exists (
+          select 1
+          from jsonb_array_elements(p.outcome) as o (one)
+          where (one ->> 'is_taken')::boolean
+            and not exists (
+                select 1
+                from public.conversations as c
+                where c.user_id = take_import_part.user_id
+                  and c.id = (one ->> 'id')::uuid
+            )
+      );
+
     if v_outcome is not null or pieces is null then
         return jsonb_build_object('outcome', v_outcome);
     end if;
@@ -5630,30 +5619,6 @@ $$;
 revoke all on function public.take_import_part from public, anon, authenticated, service_role;
 grant execute on function public.take_import_part to service_role;
 comment on function public.take_import_part is 'Takes a part of a file, after those before it: {outcome: [{place, id, is_taken, known_id, is_same, appended, changed}]}, one for each piece of a conversation. Taking it again does nothing and answers the same; without pieces it only says what came of it, null for nothing yet. Raises PT400, PT409.';
-
-create function private.outcome_of_part(user_id uuid, import_id uuid, part integer)
-returns jsonb
-language sql stable security invoker set search_path = ''
-as $$
-    select p.outcome
-    from private.import_parts as p
-    where p.user_id = outcome_of_part.user_id
-      and p.import_id = outcome_of_part.import_id
-      and p.part = outcome_of_part.part
-      and not exists (
-          select 1
-          from jsonb_array_elements(p.outcome) as o (one)
-          where (one ->> 'is_taken')::boolean
-            and not exists (
-                select 1
-                from public.conversations as c
-                where c.user_id = outcome_of_part.user_id
-                  and c.id = (one ->> 'id')::uuid
-            )
-      );
-$$;
-
-comment on function private.outcome_of_part is 'What came of a part; null where it was not taken, or a conversation that it took is gone.';
 
 -- Runs as its owner, because the service may not say since when a conversation is to be removed.
 create function private.end_imports(user_id uuid)
@@ -5823,81 +5788,6 @@ comment on function private.count_import_bytes is 'Counts a part of a file towar
 
 -- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
 -- they were kept. idx_turns_user_id (user_id, started_at) finds the turns of a time.
-
-create function private.bucket_bounds(
-    starts_at timestamptz,
-    ends_at timestamptz,
-    bucket text,
-    time_zone text
-)
-returns timestamptz[]
-language plpgsql stable security invoker set search_path = ''
-as $$
-declare
-    c_most constant integer := 400;
-    v_bounds timestamptz[];
-begin
-    if (isfinite(starts_at) and isfinite(ends_at) and starts_at < ends_at) is not true then
-        raise exception 'from must be before to.'
-            using errcode = 'PT400', detail = 'invalid_request';
-    elsif (bucket in ('hour', 'day', 'week', 'month')) is not true then
-        raise exception 'bucket must be hour, day, week or month.'
-            using errcode = 'PT400', detail = 'invalid_request';
-    elsif (time_zone ~ '^(UTC|Etc/GMT[+-]\d{1,2}|[A-Za-z_]+(/[A-Za-z_-]+){1,2})$') is not true then
-        -- Postgres also takes abbreviations and formulas, which know nothing of summer time.
-        raise exception 'timeZone must be an IANA name such as Europe/Berlin.'
-            using errcode = 'PT400', detail = 'invalid_request';
-    end if;
-
-    if bucket = 'hour' then
-        -- Hours pass alike whatever the clock shows: one that it shows twice is two buckets. Where
-        -- the clock moves by half an hour, no bound is put where it shows none.
-        select array_agg(distinct hours.hour)
-        into v_bounds
-        from (
-            select date_trunc('hour', starts_at + n * interval '1 hour', time_zone) as hour
-            from generate_series(-2, c_most + 2) as n
-        ) as hours
-        where extract(minute from hours.hour at time zone time_zone) = 0;
-    else
-        -- A day begins when the clock first shows its midnight: there are two of it where clocks
-        -- go back at one, and none where they go forward at midnight.
-        select array_agg(distinct case
-            when (days.first - interval '1 hour') at time zone time_zone = days.midnight
-            then days.first - interval '1 hour'
-            else days.first
-        end)
-        into v_bounds
-        from (
-            select midnights.midnight, midnights.midnight at time zone time_zone as first
-            from (
-                select date_trunc(bucket, starts_at at time zone time_zone)
-                    + n * ('1 ' || bucket)::interval as midnight
-                from generate_series(-1, c_most + 2) as n
-            ) as midnights
-        ) as days;
-    end if;
-
-    select array_agg(b order by b)
-    into v_bounds
-    from unnest(v_bounds) as b
-    where b >= (select max(x) from unnest(v_bounds) as x where x <= starts_at)
-      and b <= (select coalesce(min(x), 'infinity') from unnest(v_bounds) as x where x >= ends_at);
-
-    if cardinality(v_bounds) > c_most + 1 then
-        raise exception 'More than % buckets lie between from and to; ask for less, or for larger ones.', c_most
-            using errcode = 'PT400', detail = 'invalid_request';
-    end if;
-    return v_bounds;
-exception
-    when invalid_parameter_value then
-        raise exception 'There is no time zone of that name.'
-            using errcode = 'PT400', detail = 'invalid_request';
-end;
-$$;
-
-grant execute on function private.bucket_bounds to authenticated, service_role;
-comment on function private.bucket_bounds is 'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
 
 create function private.turn_figures(
     user_id uuid,
@@ -6089,8 +5979,7 @@ create function public.conversation_analytics(
     user_id uuid,
     starts_at timestamptz,
     ends_at timestamptz,
-    bucket text default 'day',
-    time_zone text default 'UTC',
+    bounds jsonb,
     project_id uuid default null,
     prices jsonb default '{}'
 )
@@ -6102,14 +5991,14 @@ begin
 
     return private.turn_figures(
         user_id, starts_at, ends_at,
-        private.bucket_bounds(starts_at, ends_at, bucket, time_zone), project_id, prices
+        array(select b::timestamptz from jsonb_array_elements_text(bounds) as b), project_id, prices
     ) - 'failures';
 end;
 $$;
 
 revoke all on function public.conversation_analytics from public, anon, authenticated, service_role;
 grant execute on function public.conversation_analytics to authenticated, service_role;
-comment on function public.conversation_analytics is 'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400, PT403.';
+comment on function public.conversation_analytics is 'Figures of a user''s turns begun in a range, in all and for each bucket between two bounds, which grow from the start or before it to the end or behind it. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT403.';
 
 -- What everybody's turns came to and what is stored of each user: a listing over users, a page at a
 -- time, for whoever runs the project.
@@ -7122,8 +7011,8 @@ grant execute on function public.continue_removal to service_role;
 comment on function public.continue_removal is 'Goes on with what of a user''s is being deleted, an erasure included, for two seconds: {more}. Forgets the parts of imports that nobody went on with for an hour.';
 
 -- Places: seq is 1, 2, 3 ... in each conversation, and created_at, the branches and the search's
--- watermark agree with it. Each check is a line with what is wrong; below is how it is repaired, under
--- the lock that repair_broken takes.
+-- watermark agree with it. A conversation says what its newest messages and branches are; below is how
+-- that is repaired, and places are, under the lock that repair_broken takes.
 
 create function private.branch_at(user_id uuid, conversation_id uuid, seq bigint)
 returns integer
@@ -7201,58 +7090,6 @@ as $$
 $$;
 
 comment on function private.find_broken_conversations is 'What is broken of these conversations.';
-
--- A message's place is right if it is that after the one before it.
-create function private.find_broken_places(ids uuid[])
-returns table (name text, user_id uuid, id uuid)
-language sql stable security invoker set search_path = ''
-as $$
-    select distinct b.name, c.user_id, c.id
-    from public.messages as m
-    cross join lateral (
-        select o.*
-        from private.conversations as o
-        where o.user_id = m.user_id and o.id = m.conversation_id
-        limit 1 -- so that it is looked up, whatever the planner takes the table for
-    ) as c
-    left join lateral (
-        select o.seq, o.created_at
-        from public.messages as o
-        where o.user_id = m.user_id and o.conversation_id = m.conversation_id
-          and o.seq <= m.seq
-          and o.id <> m.id
-        order by o.seq desc
-        limit 1
-    ) as before on true
-    cross join lateral (
-        values
-            ('seq_gap',
-             m.seq <> coalesce(before.seq, 0) + 1 and m.seq is distinct from before.seq),
-            ('seq_tie', m.seq = before.seq),
-            ('created_at_out_of_order',
-             m.seq > before.seq and m.created_at <= before.created_at),
-            ('branch_wrong', m.branch <> case
-                when c.last_branch = 0 then 0
-                else private.branch_at(m.user_id, m.conversation_id, m.seq)
-            end),
-            ('watermark_too_high',
-             not exists (
-                 select 1
-                 from search.documents as d
-                 where d.user_id = m.user_id and d.message_id = m.id
-             )
-             and not exists (
-                 select 1
-                 from search.watermarks as w
-                 where w.user_id = m.user_id and w.conversation_id = m.conversation_id
-                   and w.indexed_seq < m.seq
-             ))
-    ) as b (name, is_broken)
-    where m.id = any (ids)
-      and b.is_broken;
-$$;
-
-comment on function private.find_broken_places is 'What is broken of these messages'' places. Ids are those of the conversations.';
 
 -- Repairs seq_gap, seq_tie, created_at_out_of_order.
 create function private.renumber_conversation(user_id uuid, conversation_id uuid)
@@ -7403,8 +7240,9 @@ $$;
 
 comment on function private.lower_watermark is 'Puts a conversation''s watermark below what is not in the search index, so that it is indexed next.';
 
--- What a message belongs to: a conversation of its owner's, the turn that it names, and the parts that
--- its content is of. Whatever it names is looked up by its id alone: it may stand under a wrong user.
+-- A message has a place after the one before it, and belongs to a conversation of its owner's, the turn
+-- that it names, and the parts that its content is of. Whatever it names is looked up by its id alone:
+-- it may stand under a wrong user.
 
 create function private.find_broken_messages(ids uuid[])
 returns table (name text, user_id uuid, id uuid)
@@ -7413,12 +7251,24 @@ as $$
     select distinct b.name, b.user_id, b.id
     from public.messages as m
     left join lateral (
-        select c.user_id from public.conversations as c where c.id = m.conversation_id limit 1
-    ) as owner on true
+        select c.*, c.user_id = m.user_id and c.deleting_since is null as is_here
+        from public.conversations as c
+        where c.id = m.conversation_id
+        limit 1 -- so that it is looked up, whatever the planner takes the table for
+    ) as c on true
+    left join lateral (
+        select o.seq, o.created_at
+        from public.messages as o
+        where o.user_id = m.user_id and o.conversation_id = m.conversation_id
+          and o.seq <= m.seq
+          and o.id <> m.id
+        order by o.seq desc
+        limit 1
+    ) as before on true
     cross join lateral (
         values
-            ('row_of_another_owner', owner.user_id, m.conversation_id, m.user_id <> owner.user_id),
-            ('conversation_missing', m.user_id, m.conversation_id, owner.user_id is null),
+            ('row_of_another_owner', c.user_id, c.id, m.user_id <> c.user_id),
+            ('conversation_missing', m.user_id, m.conversation_id, c.id is null),
             ('message_of_unknown_turn', m.user_id, m.id,
              m.turn_id is not null
              and not exists (select 1 from public.turns as t where t.id = m.turn_id)),
@@ -7426,13 +7276,35 @@ as $$
             ('content_not_of_parts', m.user_id, m.id,
              m.turn_id is not null
              and m.parts <> '[]'
-             and not private.parts_agree(m.content, m.metadata, m.parts))
+             and not private.parts_agree(m.content, m.metadata, m.parts)),
+            ('seq_gap', c.user_id, c.id,
+             c.is_here and m.seq <> coalesce(before.seq, 0) + 1 and m.seq is distinct from before.seq),
+            ('seq_tie', c.user_id, c.id, c.is_here and m.seq = before.seq),
+            ('created_at_out_of_order', c.user_id, c.id,
+             c.is_here and m.seq > before.seq and m.created_at <= before.created_at),
+            ('branch_wrong', c.user_id, c.id, c.is_here and m.branch <> case
+                when c.last_branch = 0 then 0
+                else private.branch_at(m.user_id, m.conversation_id, m.seq)
+            end),
+            ('watermark_too_high', c.user_id, c.id,
+             c.is_here
+             and not exists (
+                 select 1
+                 from search.documents as d
+                 where d.user_id = m.user_id and d.message_id = m.id
+             )
+             and not exists (
+                 select 1
+                 from search.watermarks as w
+                 where w.user_id = m.user_id and w.conversation_id = m.conversation_id
+                   and w.indexed_seq < m.seq
+             ))
     ) as b (name, user_id, id, is_broken)
     where m.id = any (ids)
       and b.is_broken;
 $$;
 
-comment on function private.find_broken_messages is 'What is broken of these messages: owners and missing conversations by the id of the conversation, else by the message''s.';
+comment on function private.find_broken_messages is 'What is broken of these messages: places, owners and missing conversations by the id of the conversation, else by the message''s.';
 
 -- Repairs conversation_missing. Rows of an account that is gone belong to nobody who could be shown
 -- them.
@@ -7869,9 +7741,6 @@ as $$
     from (
         select * from private.find_broken_conversations(ids)
         where coalesce(stage = 'private.conversations', true)
-        union
-        select * from private.find_broken_places(ids)
-        where coalesce(stage = 'public.messages', true)
         union
         select * from private.find_broken_messages(ids)
         where coalesce(stage = 'public.messages', true)

@@ -69,9 +69,6 @@ as $$
         select * from private.find_broken_conversations(ids)
         where coalesce(stage = 'private.conversations', true)
         union
-        select * from private.find_broken_places(ids)
-        where coalesce(stage = 'public.messages', true)
-        union
         select * from private.find_broken_messages(ids)
         where coalesce(stage = 'public.messages', true)
         union

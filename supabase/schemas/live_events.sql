@@ -149,3 +149,6 @@ create trigger conversations_forget_events
     referencing old table as removed
     for each statement
     execute function private.forget_events();
+
+-- Also where a user is moved away: no erasure would find them here later.
+alter table public.conversations enable always trigger conversations_forget_events;

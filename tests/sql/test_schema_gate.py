@@ -36,13 +36,13 @@ ALLOWED = {
     "helper granted to signed-in users": {
         "private.are_parts(jsonb)",  # of what it is given
         "private.being_deleted(uuid)",  # ids alone, which its caller asks to leave out
-        "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
         "private.turn_figures(uuid,timestamp with time zone,timestamp with time zone,"
         "timestamp with time zone[],uuid,jsonb)",
         "private.choose_branch(uuid,uuid,integer)",  # of the caller's own conversation
         # of what it is given, and of what the caller can see
         "private.describe_rows(text,turns,private.conversations,jsonb,jsonb,json,json)",
         "private.describe_turn(uuid,uuid,text,integer)",
+        "private.find_conversation(uuid,uuid)",  # of what the caller can see
         "private.exported_page(uuid,private.conversations,bigint,bigint)",
         "private.branches_of(uuid,private.conversations)",  # of what the caller can see
         "private.find_siblings(uuid,uuid,int8multirange,branches[],bigint)",
@@ -66,7 +66,6 @@ ALLOWED = {
         "search.find_place(text,text,integer)",
         "search.fold_text(text)",
         "search.ignored_characters()",
-        "search.searched_text(text,text)",
     },
     "function without a pinned search_path": {
         # It commits, and a procedure that does can't have settings.
