@@ -305,14 +305,17 @@ async def test_a_conversation_that_is_locked_for_long_is_a_503_in_time(
 async def test_a_turn_that_loses_a_deadlock_is_begun_again_unnoticed(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path, by_road: Road
 ) -> None:
-    """Postgres ends the turn's transaction, the store is asked once more, the caller gets a 200."""
+    """Postgres ends the turn's transaction, the store is asked once more, the caller gets a 200.
+
+    It looks for a deadlock once: late enough for there to be one, before the lock's own two seconds.
+    """
     name = uuid.uuid4().hex
     settings = settings_for(stack)
     async with bundle(settings, token=user.token, engine=ScriptedEngine()) as client:
         place = {"conversationId": (await ask(client, "first")).json()["conversationId"]}
     before = deadlocks(db)
     async with road_of_its_own(
-        stack, tmp_path, name, is_direct=bool(by_road(stack)), deadlock_timeout="1s"
+        stack, tmp_path, name, is_direct=bool(by_road(stack)), deadlock_timeout="1800ms"
     ) as road:
         settings = settings_for(stack, **road)
         async with bundle(settings, token=user.token, engine=ScriptedEngine()) as client:
