@@ -307,7 +307,7 @@ async def test_a_turn_that_loses_a_deadlock_is_begun_again_unnoticed(
 ) -> None:
     """Postgres ends the turn's transaction, the store is asked once more, the caller gets a 200.
 
-    It looks for a deadlock once: when there is one, and before the two seconds of the lock are over.
+    It looks for a deadlock once: when there is one, before the two seconds of the lock are over.
     """
     name = uuid.uuid4().hex
     settings = settings_for(stack)
