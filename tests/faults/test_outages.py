@@ -96,7 +96,7 @@ async def test_a_turn_costs_two_calls_and_everything_else_one(
     costs: dict[str, list[str]] = {}
 
     # With time enough that no call is repeated.
-    async with bundle(behind(proxy, stack, store_timeout=60), token=user.token) as client:
+    async with bundle(behind(proxy, stack, store_timeout=20), token=user.token) as client:
 
         async def cost(name: str, method: str, path: str, **more: Any) -> httpx.Response:
             before = len(proxy.rpc_calls)
