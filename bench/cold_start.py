@@ -13,7 +13,7 @@ import sys
 import time
 from functools import partial
 
-from bench.frame import WARM_UP, Report, in_milliseconds, in_runs, rounds_of, side_by_side
+from bench.frame import WARM_UP, Report, in_milliseconds, in_runs, rounds_of
 from local.settings import ROOT
 
 EMPTY = """
@@ -50,13 +50,12 @@ SETTINGS = {
 
 def main() -> None:
     """Measure and print."""
-    rounds, report = rounds_of(__doc__, 9), Report("cold_start")
-    cpu: dict[str, list[float]] = {name: [] for name in SIDES}
-    sides = {name: partial(start, command, cpu[name]) for name, command in SIDES.items()}
-    report.add("until the first answer", in_milliseconds(side_by_side(sides, rounds)))
-    spent = {name: in_runs(values[WARM_UP:]) for name, values in cpu.items()}
-    report.add("CPU until then", in_milliseconds(spent))
-    report.keep()
+    with Report("cold_start", rounds_of(__doc__, 9)) as report:
+        cpu: dict[str, list[float]] = {name: [] for name in SIDES}
+        sides = {name: partial(start, command, cpu[name]) for name, command in SIDES.items()}
+        report.time("until the first answer", sides)
+        spent = {name: in_runs(values[WARM_UP:]) for name, values in cpu.items()}
+        report.add("CPU until then", in_milliseconds(spent))
 
 
 def start(command: list[str], cpu: list[float]) -> None:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = 3
@@ -139,7 +139,8 @@ def figure_of(
 class Report:
     """Prints what a bench measures as it comes, and keeps it for the table and the picture."""
 
-    def __init__(self, bench: str) -> None:
+    def __init__(self, bench: str, rounds: int) -> None:
+        self.rounds = rounds
         self._bench = bench
         self._sections: list[dict[str, Any]] = []
         self._load = [os.getloadavg()[0]]
@@ -152,8 +153,19 @@ class Report:
             print(f"  {figure.line()}", flush=True)
         self._sections.append({"title": title, "figures": [asdict(f) for f in figures]})
 
-    def keep(self) -> None:
-        """Write the results where `python -m bench.picture` reads them."""
+    def time(self, title: str, sides: Mapping[str, Work]) -> None:
+        """Call these sides side by side, and add how long each took."""
+        self.add(title, in_milliseconds(side_by_side(sides, self.rounds)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, exc_type: object, *_: object) -> None:
+        if exc_type is None:
+            self._keep()
+
+    def _keep(self) -> None:
+        """Write the results where `python -m bench.page` reads them."""
         self._load.append(os.getloadavg()[0])
         print(f"\nload {self._load[1]:.1f} after")
         RESULTS.mkdir(exist_ok=True)

@@ -32,8 +32,12 @@ KIB = 1024
 
 def main() -> None:
     """Run a server of its own, take the turns, remove it."""
-    turns, report = rounds_of(__doc__, 20_000), Report("growth")
-    with server_with_schema() as server, psycopg.connect(server.url(), autocommit=True) as db:
+    with (
+        Report("growth", rounds_of(__doc__, 20_000)) as report,
+        server_with_schema() as server,
+        psycopg.connect(server.url(), autocommit=True) as db,
+    ):
+        turns = report.rounds
         users = [make_account(db) for _ in range(CLIENTS)]
         chats = [(user_id, make_conversation(db, user_id)) for user_id in users]
         before = _bytes(db)
@@ -63,7 +67,6 @@ def main() -> None:
             ],
         )
         tell(db)
-    report.keep()
 
 
 def take_turns(db_url: str, turns: int, chat: tuple[str, str]) -> None:

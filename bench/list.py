@@ -10,7 +10,7 @@ import psycopg
 
 from bench.client import HttpCaller
 from bench.database import sign_in
-from bench.frame import Report, Work, in_milliseconds, rounds_of, side_by_side
+from bench.frame import Report, Work, rounds_of
 from bench.stack import HttpUser, instant_stack
 from tests.support.sql_calls import make_account
 
@@ -26,24 +26,22 @@ NEWEST = "select public.list_conversations(%s)"
 
 def main() -> None:
     """Start a stack of its own, measure, stop it."""
-    rounds, report = rounds_of(__doc__, 150), Report("list")
-    with instant_stack() as stack, psycopg.connect(stack.settings.db_url, autocommit=True) as db:
+    with (
+        Report("list", rounds_of(__doc__, 150)) as report,
+        instant_stack() as stack,
+        psycopg.connect(stack.settings.db_url, autocommit=True) as db,
+    ):
         users = {size: HttpUser(stack) for size in SIZES}
         for size, user in users.items():
             db.execute(CONVERSATIONS, {"user": user.id, "count": size})
         db.execute(CONVERSATIONS, {"user": make_account(db), "count": 20_000})
         db.execute("vacuum analyze")
         functions = f"http://127.0.0.1:{stack.settings.ports.functions}"
-        measure(db, users, functions, rounds, report)
-    report.keep()
+        measure(db, users, functions, report)
 
 
 def measure(
-    db: psycopg.Connection,
-    users: dict[int, HttpUser],
-    functions: str,
-    rounds: int,
-    report: Report,
+    db: psycopg.Connection, users: dict[int, HttpUser], functions: str, report: Report
 ) -> None:
     """Time pages in SQL, as their owner, and over HTTP."""
     few = users[SIZES[0]]
@@ -69,8 +67,8 @@ def measure(
     sql[f"a deep page of {SIZES[1]}"] = partial(
         _as_owner, db, users[SIZES[1]].id, page, (users[SIZES[1]].id, *place)
     )
-    report.add("a page over HTTP", in_milliseconds(side_by_side(http, rounds)))
-    report.add("a page in SQL", in_milliseconds(side_by_side(sql, rounds)))
+    report.time("a page over HTTP", http)
+    report.time("a page in SQL", sql)
 
 
 def _as_owner(db: psycopg.Connection, user_id: str, query: str, values: tuple[object, ...]) -> None:

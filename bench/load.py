@@ -12,7 +12,7 @@ import psycopg
 
 from bench.client import HttpCaller
 from bench.database import Floor, conversation_of, sign_in
-from bench.frame import Report, Work, in_milliseconds, rounds_of, side_by_side
+from bench.frame import Report, Work, rounds_of
 from bench.stack import HttpUser, further_process, instant_stack
 from tests.support.sql_calls import make_account
 
@@ -23,8 +23,11 @@ PAGE = "select public.load_conversation(%s, %s, 50, %s, %s, %s)"
 
 def main() -> None:
     """Start a stack of its own, measure, stop it."""
-    rounds, report = rounds_of(__doc__, 150), Report("load")
-    with instant_stack() as stack, psycopg.connect(stack.settings.db_url, autocommit=True) as db:
+    with (
+        Report("load", rounds_of(__doc__, 150)) as report,
+        instant_stack() as stack,
+        psycopg.connect(stack.settings.db_url, autocommit=True) as db,
+    ):
         user, floor = HttpUser(stack), Floor(db)
         for _ in range(OTHERS):
             conversation_of(db, make_account(db), 20)
@@ -35,9 +38,8 @@ def main() -> None:
                 "the Data API": HttpCaller(data_api, user.headers),
                 "Postgres itself": HttpCaller(direct, user.headers),
             }
-            over_http(user, floor, roads, chats, rounds, report)
-        in_sql(db, user.id, floor, chats, rounds, report)
-    report.keep()
+            over_http(user, floor, roads, chats, report)
+        in_sql(db, user.id, floor, chats, report)
 
 
 def over_http(
@@ -45,7 +47,6 @@ def over_http(
     floor: Floor,
     roads: dict[str, HttpCaller],
     chats: dict[int, str],
-    rounds: int,
     report: Report,
 ) -> None:
     """Time the newest page."""
@@ -59,16 +60,11 @@ def over_http(
         for size, chat in chats.items():
             path = f"/load-conversation?conversationId={chat}"
             sides[f"{road}, of {size} messages"] = partial(functions.get, path)
-    report.add("the newest page over HTTP", in_milliseconds(side_by_side(sides, rounds)))
+    report.time("the newest page over HTTP", sides)
 
 
 def in_sql(
-    db: psycopg.Connection,
-    user_id: str,
-    floor: Floor,
-    chats: dict[int, str],
-    rounds: int,
-    report: Report,
+    db: psycopg.Connection, user_id: str, floor: Floor, chats: dict[int, str], report: Report
 ) -> None:
     """Time each way into a page, under row-level security."""
     sign_in(db, user_id)
@@ -85,10 +81,10 @@ def in_sql(
             place = [places[name] if name == way else None for name in places]
             sides[f"of {size} messages"] = partial(db.execute, PAGE, (user_id, chat, *place))
     sides = {"floor: a select of 50": floor.page, **ways["newest"]}
-    report.add("the newest page in SQL", in_milliseconds(side_by_side(sides, rounds)))
+    report.time("the newest page in SQL", sides)
     db.execute("set role authenticated")
     for way, sides in ways.items():
-        report.add(f"{way}, as the owner", in_milliseconds(side_by_side(sides, rounds)))
+        report.time(f"{way}, as the owner", sides)
 
 
 if __name__ == "__main__":

@@ -31,22 +31,9 @@ them from the log: what the local one adds to it is switched off.
 </picture>
 """
 ORDER = (
-    *(
-        "turn",
-        "road",
-        "load",
-        "list",
-        "search",
-        "stream",
-        "throughput",
-        "scale",
-        "growth",
-        "worst_turn",
-        "notify",
-        "cold_start",
-    ),
-    "peers",
-)
+    "turn", "road", "load", "list", "search", "stream", "throughput", "scale", "growth",
+    "worst_turn", "cold_start", "peers",
+)  # fmt: skip
 DRAWN = ("turn", "peers")
 
 

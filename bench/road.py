@@ -14,7 +14,7 @@ from functools import partial
 import psycopg
 
 from bench.database import DEFAULT_HISTORY, HISTORY_OF_50, TEXT, Floor, conversation_of
-from bench.frame import Report, Work, in_milliseconds, rounds_of, side_by_side
+from bench.frame import Report, Work, rounds_of
 from bench.stack import HttpUser, instant_stack
 from local.stack import Stack
 from shared.persistence import Persistence
@@ -28,12 +28,14 @@ ROADS = {"direct": "Postgres itself", "data_api": "the Data API"}
 
 def main() -> None:
     """Start a stack of its own, measure, stop it."""
-    rounds, report = rounds_of(__doc__, 300), Report("road")
-    with instant_stack() as stack, psycopg.connect(stack.settings.db_url, autocommit=True) as db:
+    with (
+        Report("road", rounds_of(__doc__, 300)) as report,
+        instant_stack() as stack,
+        psycopg.connect(stack.settings.db_url, autocommit=True) as db,
+    ):
         user, floor = HttpUser(stack), Floor(db)
         for road in ROADS:
-            over_the_store(stack, db, user, floor, road, rounds, report)
-    report.keep()
+            over_the_store(stack, db, user, floor, road, report)
 
 
 def over_the_store(
@@ -42,7 +44,6 @@ def over_the_store(
     user: HttpUser,
     floor: Floor,
     road: str,
-    rounds: int,
     report: Report,
 ) -> None:
     """Time what the turns' worker asks of the store."""
@@ -61,8 +62,7 @@ def over_the_store(
                 kind = "that is known" if is_warm else "that is sent"
                 sides[f"history of {tokens:,} tokens {kind}"] = partial(run, runner, turn)
         db.execute("vacuum analyze")
-        figures = in_milliseconds(side_by_side(sides, rounds))
-        report.add(f"a turn over the store, {ROADS[road]}", figures)
+        report.time(f"a turn over the store, {ROADS[road]}", sides)
         runner.run(life.aclose())
 
 

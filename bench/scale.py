@@ -20,7 +20,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from bench.database import send_as_on_hosted, sign_in, take_turn
-from bench.frame import RUNS, Report, figure_of, in_milliseconds, side_by_side
+from bench.frame import RUNS, Report, figure_of
 from bench.population import populate
 from local import database
 from tests.support.postgres import running_server
@@ -78,7 +78,11 @@ class Users:
     def analytics(self) -> None:
         """Sum up thirty days."""
         user_id, _ = self.one()
-        query = "select public.conversation_analytics(%s, now() - interval '30 days', now(), 'day')"
+        query = (
+            "select public.conversation_analytics(%s, now() - interval '30 days', now(),"
+            " jsonb_agg(now() - n * interval '1 day' order by n desc))"
+            " from generate_series(0, 30) as n"
+        )
         self._as_user(user_id, query, user_id)
 
     def export(self) -> None:
@@ -139,15 +143,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=90)
     parser.add_argument("--server", help="one that has both databases")
     options = parser.parse_args()
-    report = Report("scale")
-    with ExitStack() as on:
+    with Report("scale", options.rounds) as report, ExitStack() as on:
         server = options.server or on.enter_context(filled_server(options.messages))
         few, many = (
             on.enter_context(psycopg.connect(make_conninfo(server, dbname=name), autocommit=True))
             for name in ("few", "many")
         )
-        compare(few, many, options.rounds, report)
-    report.keep()
+        compare(few, many, report)
 
 
 @contextmanager
@@ -165,7 +167,7 @@ def filled_server(messages: int) -> Iterator[str]:
         yield server.url()
 
 
-def compare(few: psycopg.Connection, many: psycopg.Connection, rounds: int, report: Report) -> None:
+def compare(few: psycopg.Connection, many: psycopg.Connection, report: Report) -> None:
     """Print each thing that is done, in the small database and in the large one."""
     count = sum(
         row[0]
@@ -183,7 +185,7 @@ def compare(few: psycopg.Connection, many: psycopg.Connection, rounds: int, repo
             users.turn()
     for name, work in WORK.items():
         calls = {side: work(users) for side, users in sides.items()}
-        report.add(name, in_milliseconds(side_by_side(calls, rounds)))
+        report.time(name, calls)
         pages = {side: pages_of(sides[side].db, call) for side, call in calls.items()}
         least = next(iter(pages.values()))
         report.add("", [figure_of(side, "pages", each, least) for side, each in pages.items()])

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import psycopg
 
 from bench.database import server_with_schema, sign_in
-from bench.frame import Report, in_milliseconds, rounds_of, side_by_side
+from bench.frame import Report, Work, rounds_of
 from bench.population import populate
 
 MESSAGES = int(os.environ.get("SEARCH_MESSAGES", "100000"))
@@ -34,8 +34,8 @@ SEARCH = "select public.search_messages(%(user)s, %(word)s)"
 
 def main() -> None:
     """Fill a server of its own, measure, remove it."""
-    rounds, report = rounds_of(__doc__, 200), Report("search")
     with (
+        Report("search", rounds_of(__doc__, 200)) as report,
         server_with_schema() as server,
         psycopg.connect(server.url(), autocommit=True) as db,
         psycopg.connect(server.url(), autocommit=True) as as_user,
@@ -44,16 +44,14 @@ def main() -> None:
         db.execute("vacuum")
         as_user.execute("set role authenticated")  # for good: a plan under policies is a role's own
         draw = drawer(db)
-        sides = {
+        sides: dict[str, Work] = {
             "look-up, no policies": _search(db, LOOK_UP, draw),
             "find_messages, as the user": _search(as_user, FIND, draw),
             "find_messages, no policies": _search(db, FIND, draw),
             "search_messages, as the user": _search(as_user, SEARCH, draw),
             "search_messages, no policies": _search(db, SEARCH, draw),
         }
-        figures = in_milliseconds(side_by_side(sides, rounds))
-        report.add(f"a search among {MESSAGES} messages", figures)
-    report.keep()
+        report.time(f"a search among {MESSAGES} messages", sides)
 
 
 def drawer(db: psycopg.Connection) -> Callable[[], dict[str, str]]:

@@ -19,13 +19,12 @@ IDEAL = PIECES / 10
 
 def main() -> None:
     """Start a stack of its own, measure, stop it."""
-    streams, report = rounds_of(__doc__, 200), Report("stream")
-    with instant_stack() as stack:
+    with Report("stream", rounds_of(__doc__, 200)) as report, instant_stack() as stack:
+        streams = report.rounds
         for road, is_direct in (("the Data API", False), ("Postgres itself", True)):
             with further_process(stack, "--pieces", str(PIECES), is_direct=is_direct) as url:
                 runs = asyncio.run(measure(stack, url, streams))
             report.add(f"{streams} streams of {PIECES} pieces, {road}", figures(runs))
-    report.keep()
 
 
 def figures(runs: list[tuple[list[float], list[float]]]) -> list[Figure]:

@@ -25,8 +25,8 @@ CLIENTS = 8
 
 def main() -> None:
     """Start a stack of its own, measure, stop it."""
-    turns, report = rounds_of(__doc__, 600), Report("throughput")
-    with instant_stack() as stack:
+    with Report("throughput", rounds_of(__doc__, 600)) as report, instant_stack() as stack:
+        turns = report.rounds
         for road, is_direct in (("the Data API", False), ("Postgres itself", True)):
             with (
                 further_process(stack, is_direct=is_direct) as first,
@@ -35,7 +35,6 @@ def main() -> None:
                 title = f"turns a second over HTTP, 16 callers, {road}"
                 report.add(title, over_http(stack, first, second, turns))
         report.add("turns a second in SQL, 8 clients", in_sql(stack, turns))
-    report.keep()
 
 
 def over_http(stack: Stack, first: str, second: str, turns: int) -> list[Figure]:

@@ -24,10 +24,13 @@ OTHERS = 500
 
 def main() -> None:
     """Start a stack of its own, measure, stop it."""
-    rounds, report = rounds_of(__doc__, 300), Report("turn")
-    with instant_stack() as stack, psycopg.connect(stack.settings.db_url, autocommit=True) as db:
+    with (
+        Report("turn", rounds_of(__doc__, 300)) as report,
+        instant_stack() as stack,
+        psycopg.connect(stack.settings.db_url, autocommit=True) as db,
+    ):
         user, floor = HttpUser(stack), Floor(db)
-        in_sql(db, user.id, floor, rounds, report)
+        in_sql(db, user.id, floor, report)
         grown = conversation_of(db, user.id, 1000)
         db.execute("vacuum analyze")
         with further_process(stack) as data_api, further_process(stack, is_direct=True) as direct:
@@ -35,11 +38,10 @@ def main() -> None:
                 "the Data API": HttpCaller(data_api, user.headers),
                 "Postgres itself": HttpCaller(direct, user.headers),
             }
-            over_http(user, floor, roads, grown, rounds, report)
-    report.keep()
+            over_http(user, floor, roads, grown, report)
 
 
-def in_sql(db: psycopg.Connection, user_id: str, floor: Floor, rounds: int, report: Report) -> None:
+def in_sql(db: psycopg.Connection, user_id: str, floor: Floor, report: Report) -> None:
     """Time a turn's two calls on one connection, in conversations of each size."""
     caller = Caller(db)
     # Of a table of one page Postgres reads all, and goes on to while it grows.
@@ -57,16 +59,11 @@ def in_sql(db: psycopg.Connection, user_id: str, floor: Floor, rounds: int, repo
     warm = WarmProcess(caller, user_id, conversation_of(db, user_id, 1000))
     sides["the same, by a process that has them"] = warm.turn
     db.execute("vacuum analyze")
-    report.add("a turn in SQL", in_milliseconds(side_by_side(sides, rounds)))
+    report.time("a turn in SQL", sides)
 
 
 def over_http(
-    user: HttpUser,
-    floor: Floor,
-    roads: dict[str, HttpCaller],
-    grown: str,
-    rounds: int,
-    report: Report,
+    user: HttpUser, floor: Floor, roads: dict[str, HttpCaller], grown: str, report: Report
 ) -> None:
     """Time turns with an instant engine by each road, and what they take of the process."""
     data_api = HttpCaller(str(user.http.base_url), user.service)
@@ -81,12 +78,12 @@ def over_http(
     sides["turn through the gateway, the Data API, new"] = partial(
         take_http_turn, gateway, path="/functions/v1/mega-mind"
     )
-    times = side_by_side(sides, rounds)
+    times = side_by_side(sides, report.rounds)
     report.add("a turn over HTTP", in_milliseconds(times))
     figures = in_milliseconds(times, "two empty calls of the Data API")
     report.add("the same, against two empty calls", figures[2:])
     cpu = [
-        figure_of(f"a turn, {road}", "ms", cpu_of(functions, rounds))
+        figure_of(f"a turn, {road}", "ms", cpu_of(functions, report.rounds))
         for road, functions in roads.items()
     ]
     report.add("CPU of the process", cpu)

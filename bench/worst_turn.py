@@ -35,11 +35,12 @@ class Taken(NamedTuple):
 
 def main() -> None:
     """Run a server of its own, measure, remove it."""
-    turns, report = rounds_of(__doc__, 10_000), Report("worst_turn")
     with (
+        Report("worst_turn", rounds_of(__doc__, 10_000)) as report,
         server_with_schema(is_durable=True) as server,
         psycopg.connect(server.url(), autocommit=True) as db,
     ):
+        turns = report.rounds
         user_id, floor, caller = make_account(db), Floor(db), Caller(db)
         chats = cycle([make_conversation(db, user_id) for _ in range(CONVERSATIONS)])
         sides: dict[str, Work] = {
@@ -51,12 +52,11 @@ def main() -> None:
         db.execute("analyze")  # as autovacuum does in the first minute
         with indexed_beside(server.url(), user_id):
             taken = take(db.info.backend_pid, sides, turns)
-    for name, what in (("time", "time"), ("cpu", "CPU of the backend")):
-        figures = [figure for side in sides for figure in worst(side, name, taken)]
-        report.add(f"{what}, {turns} turns by one client", figures)
-    for side, calls in taken.items():
-        print(f"\n  the longest of {side}, in ms: " + ", ".join(map(_told, sorted(calls)[-5:])))
-    report.keep()
+        for name, what in (("time", "time"), ("cpu", "CPU of the backend")):
+            figures = [figure for side in sides for figure in worst(side, name, taken)]
+            report.add(f"{what}, {turns} turns by one client", figures)
+        for side, calls in taken.items():
+            print(f"\n  the longest of {side}, in ms: " + ", ".join(map(_told, sorted(calls)[-5:])))
 
 
 def take(pid: int, sides: dict[str, Work], turns: int) -> dict[str, list[Taken]]:

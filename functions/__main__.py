@@ -1,7 +1,6 @@
 """Serves the bundle, or one endpoint alone: python -m functions [load-conversation]."""
 
 import argparse
-import gc
 import os
 import sys
 from math import ceil
@@ -38,13 +37,8 @@ def main() -> int:
 
 
 def serve(app: FastAPI, settings: Settings, *, host: str, port: int) -> None:
-    """Serve until stopped. What start-up makes stays, so the collector need not look at it.
-
-    It would every few hundred turns, at tens of milliseconds. Raises ConfigurationError if the
-    application can't be prepared.
-    """
+    """Serve until stopped; raise ConfigurationError if the application can't be prepared."""
     app.state.prepare(Container(settings))
-    gc.freeze()
     uvicorn.run(app, host=host, port=port, **server_options(settings))
 
 

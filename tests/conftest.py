@@ -15,7 +15,7 @@ from tests.support.proxy import Proxy, proxy_to
 from tests.support.stack import running_stack, shared_among_workers, shared_stack
 from tests.support.users import User, make_user
 
-pytest_plugins = ["tests.support.scratch"]
+pytest_plugins = ["tests.support.leftovers", "tests.support.scratch"]
 
 # Each HTTP client reads every certificate authority, which takes longer than most tests' requests.
 ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]

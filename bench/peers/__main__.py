@@ -59,8 +59,11 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="by default all")
     options = parser.parse_args()
     python = installed()
-    report = Report("peers")
-    with instant_stack() as stack, ExitStack() as on:
+    with (
+        Report("peers", options.rounds) as report,
+        instant_stack() as stack,
+        ExitStack() as on,
+    ):
         user = HttpUser(stack)
         own = {"BENCH_USER": user.id, "CHAINLIT_APP_ROOT": str(PLACE)}  # it makes a folder there
         environment = {**os.environ, **stack.settings.environment(), **own}
@@ -70,8 +73,7 @@ def main() -> None:
             command = [program, "-m", "bench.peers.worker", name, stack.settings.db_url]
             with suppress(EOFError):  # it said why on standard error
                 sides[name] = on.enter_context(running(command, environment))
-        compare(sides, options.rounds, report)
-    report.keep()
+        compare(sides, report)
 
 
 def installed() -> str:
@@ -108,7 +110,7 @@ def running(command: list[str], environment: dict[str, str]) -> Iterator[Side]:
         process.wait()
 
 
-def compare(sides: dict[str, Side], rounds: int, report: Report) -> None:
+def compare(sides: dict[str, Side], report: Report) -> None:
     """Let all sides take turns in conversations of each size."""
     for size in SIZES:
         for side in sides.values():
@@ -121,7 +123,7 @@ def compare(sides: dict[str, Side], rounds: int, report: Report) -> None:
                 del sides[name]
         calls = {f"{name}, {size} messages": side for name, side in sides.items()}
         times = side_by_side_timed(
-            {name: partial(side.ask, "turn", size) for name, side in calls.items()}, rounds
+            {name: partial(side.ask, "turn", size) for name, side in calls.items()}, report.rounds
         )
         report.add(f"a turn, history of 50, {size} messages", in_milliseconds(times))
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from ..encoding.files import GeneratedFile
-from .guards import guarded, with_reply_limit
+from .limits import Limited
 from .offline.engine import OfflineEngine
 from .offline.summariser import OfflineSummariser
 from .protocol import (
@@ -29,7 +29,6 @@ from .protocol import (
     Usage,
 )
 from .streams import closing
-from .time_limit import with_time_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,9 +59,6 @@ __all__ = [
     "closing",
     "create_engine",
     "create_summariser",
-    "guarded",
-    "with_reply_limit",
-    "with_time_limit",
     "within_limits",
 ]
 
@@ -106,7 +102,7 @@ def within_limits(
     max_reply_chars: int = DEFAULT_MAX_REPLY_CHARS,
 ) -> Engine:
     """Return any engine with every promise of the protocol kept. `time_limit` is in seconds."""
-    return guarded(with_time_limit(with_reply_limit(engine, max_reply_chars), time_limit))
+    return Limited(engine, seconds=time_limit, max_reply_chars=max_reply_chars)
 
 
 def create_summariser(

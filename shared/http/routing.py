@@ -69,7 +69,9 @@ class CheckedRoute(APIRoute):
             until_sent: AsyncExitStack = request.scope["fastapi_inner_astack"]  # FastAPI's own
             await until_sent.enter_async_context(own_place(request, container.shares.requests))
             request.state.read = {name: its.read(request) for name, its in reads.items()}
-            if names:
+            if len(request.query_params) < len(set(request.query_params.multi_items())):
+                raise InvalidRequestError("The query gives a parameter two values.")
+            if names is not None:
                 _refuse_unknown(request.query_params.keys() - names - FOR_THE_PLATFORM)
             return await handle(await _check_body(request, container, takes) if takes else request)
 
@@ -162,12 +164,13 @@ def _in_query(annotation: Any) -> Any:
     return Annotated[annotation, from_text, Query()]
 
 
-def _query_names(dependant: Dependant) -> set[str]:
-    """Return the parameters that a query may have; none where a model says so itself."""
+def _query_names(dependant: Dependant) -> set[str] | None:
+    """Return the parameters that a query may have; None where a model says so itself."""
     fields = dependant.query_params
     if any(isinstance(field.field_info.annotation, type(RequestBody)) for field in fields):
-        return set()
-    return {field.alias for field in fields}.union(*map(_query_names, dependant.dependencies))
+        return None
+    needed = (_query_names(each) or () for each in dependant.dependencies)
+    return {field.alias for field in fields}.union(*needed)
 
 
 def _refuse_unknown(names: set[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..models.analytics import (
     ConversationAnalyticsRequest,
@@ -39,10 +39,9 @@ class AnalyticsCalls(Calls):
             user_id=user_id,
             starts_at=request.starts_at,
             ends_at=request.ends_at,
-            bucket=request.bucket,
-            time_zone=request.time_zone,
+            bounds=[bound.isoformat() for bound in request.bounds()],
             project_id=request.project_id,
-            prices={name: price.model_dump() for name, price in prices.items()},
+            prices=_plain(prices),
         )
 
     async def project_usage(
@@ -56,5 +55,9 @@ class AnalyticsCalls(Calls):
             ends_at=request.ends_at,
             after_user_id=request.after,
             most=request.limit,
-            prices={name: price.model_dump() for name, price in prices.items()},
+            prices=_plain(prices),
         )
+
+
+def _plain(prices: Mapping[str, ModelPrice]) -> dict[str, Any]:
+    return {name: price.model_dump() for name, price in prices.items()}

@@ -1,10 +1,15 @@
-"""How each of the methods here calls its SQL function: arguments to JSON, answers to models."""
+"""How each of the methods here calls its SQL function: arguments to JSON, answers to models.
+
+A method that is `once` or `repeated` is the SQL function of its name: it takes what that takes, by
+the same names, and has no body of its own.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import structlog
 from pydantic import BaseModel, ValidationError
@@ -12,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from ..errors import SchemaBehindError, SchemaNotServedError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from ..auth.caller import Caller
     from .roads import SqlFunctions
@@ -22,6 +27,7 @@ log = structlog.get_logger(__name__)
 ATTEMPTS = 4
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+P = ParamSpec("P")
 
 
 class Calls:
@@ -72,6 +78,35 @@ class Calls:
     ) -> ModelT:
         """Call, again where it fails, what does the same twice: a read, or a write under a key."""
         return await self._call(model, function, caller, attempts=ATTEMPTS, **arguments)
+
+
+def once(
+    model: type[ModelT], **options: Any
+) -> Callable[[Callable[P, Coroutine[Any, Any, ModelT]]], Callable[P, Coroutine[Any, Any, ModelT]]]:
+    """Make a method the SQL function of its name, called once; `options` are those of `_call`.
+
+    A `request` that it takes stands for its fields.
+    """
+
+    def declared(method: Callable[P, Coroutine[Any, Any, ModelT]]) -> Any:
+        code = method.__code__
+        names = code.co_varnames[: code.co_argcount]
+        defaults = {**options, **(method.__kwdefaults__ or {})}
+
+        @wraps(method)
+        def call(calls: Calls, *arguments: Any, **named: Any) -> Coroutine[Any, Any, ModelT]:
+            named = {**defaults, **dict(zip(names[1:], arguments, strict=False)), **named}
+            if "request" in named:
+                named = {**dict(named.pop("request")), **named}
+            return calls._call(model, method.__name__, **named)  # noqa: SLF001 - its own
+
+        return call
+
+    return declared
+
+
+# For what does the same twice: a read, or a write under a key.
+repeated = partial(once, attempts=ATTEMPTS)
 
 
 def _plain(value: Any) -> Any:

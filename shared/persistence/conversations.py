@@ -12,7 +12,7 @@ from ..models.conversations import (
     RemovalStep,
 )
 from ..models.rows import ConversationRow
-from .calls import Calls
+from .calls import Calls, once, repeated
 from .replica import anything, has_seq
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class ConversationCalls(Calls):
             before_id=place and place.before_id,
         )
 
+    @once(ConversationRow)
     async def create_conversation(
         self,
         user_id: UUID,
@@ -83,16 +84,8 @@ class ConversationCalls(Calls):
         metadata: dict[str, Any],
     ) -> ConversationRow:
         """Start an empty conversation."""
-        return await self._call(
-            ConversationRow,
-            "create_conversation",
-            caller,
-            user_id=user_id,
-            title=title,
-            project_id=project_id,
-            metadata=metadata,
-        )
 
+    @repeated(ConversationRow)
     async def get_conversation(
         self,
         user_id: UUID,
@@ -101,14 +94,8 @@ class ConversationCalls(Calls):
         caller: Caller,
     ) -> ConversationRow:
         """Read one conversation's row."""
-        return await self._call_with_retries(
-            ConversationRow,
-            "get_conversation",
-            caller,
-            user_id=user_id,
-            conversation_id=conversation_id,
-        )
 
+    @once(ConversationRow)
     async def update_conversation(
         self,
         user_id: UUID,
@@ -120,17 +107,8 @@ class ConversationCalls(Calls):
         active_branch: int | None = None,
     ) -> ConversationRow:
         """Rename, archive or restore a conversation, or choose its branch; None leaves as it is."""
-        return await self._call(
-            ConversationRow,
-            "update_conversation",
-            caller,
-            user_id=user_id,
-            conversation_id=conversation_id,
-            title=title,
-            archived=archived,
-            active_branch=active_branch,
-        )
 
+    @once(RemovalStep)
     async def delete_conversation(
         self,
         user_id: UUID,
@@ -139,10 +117,3 @@ class ConversationCalls(Calls):
         caller: Caller,
     ) -> RemovalStep:
         """Delete a conversation with everything in it; a long one is hidden, and goes in steps."""
-        return await self._call(
-            RemovalStep,
-            "delete_conversation",
-            caller,
-            user_id=user_id,
-            conversation_id=conversation_id,
-        )

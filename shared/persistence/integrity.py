@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..models.integrity import InvariantStep, PlatformReport, RepairReport
-from .calls import Calls
+from .calls import Calls, repeated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,7 @@ SCHEMA_VERSION = "20261127000001"  # of the newest migration
 class IntegrityCalls(Calls):
     """What the service asks of the store about itself."""
 
+    @repeated(InvariantStep)
     async def check_invariants(
         self,
         *,
@@ -28,13 +29,6 @@ class IntegrityCalls(Calls):
         after: dict[str, Any] | None = None,
     ) -> InvariantStep:
         """Take a step of a check of everything, or look cheaply at what was written `since`."""
-        return await self._call_with_retries(
-            InvariantStep,
-            "check_invariants",
-            grace_seconds=grace_seconds,
-            since=since,
-            after=after,
-        )
 
     async def repair_invariants(self, user_id: UUID, broken: Sequence[BrokenRow]) -> RepairReport:
         """Mend what check_invariants found of one user; never deletes a message."""
@@ -45,9 +39,9 @@ class IntegrityCalls(Calls):
             broken=[row.model_dump(mode="json", include={"name", "id"}) for row in broken],
         )
 
+    @repeated(PlatformReport)
     async def check_platform(self) -> PlatformReport:
         """Ask what of the schema the platform has refused."""
-        return await self._call_with_retries(PlatformReport, "check_platform")
 
     async def ping(self) -> str:
         """Ask the store for nothing but the version of its schema."""

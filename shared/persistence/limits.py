@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from .calls import Calls
+from .calls import Calls, repeated
 
 
 class Limits(BaseModel):
@@ -16,6 +16,6 @@ class Limits(BaseModel):
 class LimitCalls(Calls):
     """What holds for each user over the Data API, too."""
 
+    @repeated(Limits)
     async def set_limits(self, *, bytes_per_day: int) -> Limits:
         """Let each user write so many bytes in a day; 0 is any number."""
-        return await self._call_with_retries(Limits, "set_limits", bytes_per_day=bytes_per_day)

@@ -11,7 +11,7 @@ from ..models.search import (
     SearchMessagesRequest,
     SearchPlace,
 )
-from .calls import Calls
+from .calls import Calls, once, repeated
 from .replica import anything
 
 if TYPE_CHECKING:
@@ -38,21 +38,15 @@ class SearchCalls(Calls):
             caller,
             is_enough=anything,
             user_id=user_id,
-            q=request.q,
-            conversation_id=request.conversation_id,
-            project_id=request.project_id,
-            role=request.role,
-            since=request.since,
-            until=request.until,
-            archived=request.archived,
             page_size=request.limit,
             page_after=place and place.model_dump(mode="json"),
+            **request.model_dump(exclude={"limit", "cursor"}),
         )
 
+    @once(IndexStep)
     async def index_messages(self, user_id: UUID) -> IndexStep:
         """Take a step of a user's search index."""
-        return await self._call(IndexStep, "index_messages", user_id=user_id)
 
+    @repeated(ListedUsers)
     async def list_users_to_index(self) -> ListedUsers:
         """Read who has messages that are not in the search index yet."""
-        return await self._call_with_retries(ListedUsers, "list_users_to_index")

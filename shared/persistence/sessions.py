@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from ..models.rows import MessageRow
-from .calls import Calls
+from .calls import Calls, repeated
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -28,26 +28,14 @@ class TakenBack(BaseModel):
 class SessionCalls(Calls):
     """Both do the same twice, by the ids of the rows that they add."""
 
+    @repeated(Appended)
     async def append_messages(
         self, user_id: UUID, conversation_id: UUID, *, messages: list[dict[str, Any]]
     ) -> Appended:
         """Add messages at a conversation's end, all or none; make it where there is none."""
-        return await self._call_with_retries(
-            Appended,
-            "append_messages",
-            user_id=user_id,
-            conversation_id=conversation_id,
-            messages=messages,
-        )
 
+    @repeated(TakenBack)
     async def take_back_message(
         self, user_id: UUID, conversation_id: UUID, *, message_id: UUID
     ) -> TakenBack:
         """Take the newest message back, by a row of this id."""
-        return await self._call_with_retries(
-            TakenBack,
-            "take_back_message",
-            user_id=user_id,
-            conversation_id=conversation_id,
-            message_id=message_id,
-        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..models.context import History, Unsummarised, WrittenSummary
-from .calls import Calls
+from .calls import Calls, repeated
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class SummaryCalls(Calls):
     """What the AI is given of a conversation, and what stands for the rest."""
 
+    @repeated(History)
     async def load_history(
         self,
         user_id: UUID,
@@ -25,15 +26,8 @@ class SummaryCalls(Calls):
         caller: Caller,
     ) -> History:
         """Read what the AI is given of a conversation, within a budget."""
-        return await self._call_with_retries(
-            History,
-            "load_history",
-            caller,
-            user_id=user_id,
-            conversation_id=conversation_id,
-            history_tokens=history_tokens,
-        )
 
+    @repeated(Unsummarised)
     async def load_unsummarised(
         self,
         user_id: UUID,
@@ -42,14 +36,8 @@ class SummaryCalls(Calls):
         history_tokens: int,
     ) -> Unsummarised:
         """Read the oldest messages that are due for a summary, at most half of the budget."""
-        return await self._call_with_retries(
-            Unsummarised,
-            "load_unsummarised",
-            user_id=user_id,
-            conversation_id=conversation_id,
-            history_tokens=history_tokens,
-        )
 
+    @repeated(WrittenSummary)
     async def write_summary(
         self,
         user_id: UUID,
@@ -64,13 +52,3 @@ class SummaryCalls(Calls):
 
         `elsewhere` where another path was gone on with, which has no use for it.
         """
-        return await self._call_with_retries(
-            WrittenSummary,
-            "write_summary",
-            user_id=user_id,
-            conversation_id=conversation_id,
-            message_id=message_id,
-            covers_to=covers_to,
-            content=content,
-            metadata=metadata,
-        )

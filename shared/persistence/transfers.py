@@ -10,7 +10,7 @@ from ..models.transfers import (
     ExportPlan,
     ImportOutcomes,
 )
-from .calls import Calls
+from .calls import Calls, repeated
 from .replica import has_seq
 
 if TYPE_CHECKING:
@@ -44,33 +44,19 @@ class TransferCalls(Calls):
             until=until,
         )
 
+    @repeated(ConversationPages, is_heavy=True)
     async def export_conversations(
         self, user_id: UUID, *, caller: Caller, after: UUID | None, until: UUID
     ) -> ConversationPages:
         """Read the next of a user's conversations, up to one, each with its first messages."""
-        return await self._call_with_retries(
-            ConversationPages,
-            "export_conversations",
-            caller,
-            is_heavy=True,
-            user_id=user_id,
-            after=after,
-            until=until,
-        )
 
+    @repeated(ExportPlan)
     async def plan_export(
         self, user_id: UUID, *, caller: Caller, after: UUID | None, most_bytes: int
     ) -> ExportPlan:
         """Say how far the next part of an account's export goes."""
-        return await self._call_with_retries(
-            ExportPlan,
-            "plan_export",
-            caller,
-            user_id=user_id,
-            after=after,
-            most_bytes=most_bytes,
-        )
 
+    @repeated(ImportOutcomes)
     async def take_import_part(
         self,
         user_id: UUID,
@@ -81,12 +67,3 @@ class TransferCalls(Calls):
         is_over: bool = False,
     ) -> ImportOutcomes:
         """Take a part of a file, or say what came of it; taking it again does nothing more."""
-        return await self._call_with_retries(
-            ImportOutcomes,
-            "take_import_part",
-            user_id=user_id,
-            import_id=import_id,
-            part=part,
-            pieces=pieces,
-            is_over=is_over,
-        )

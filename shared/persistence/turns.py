@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ..models.turns import (
+    CompletedTurn,
     CountedTokens,
     CountedTurn,
     ExpiredTurns,
@@ -13,7 +14,7 @@ from ..models.turns import (
     TurnNews,
     TurnRecord,
 )
-from .calls import Calls
+from .calls import Calls, once, repeated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +33,7 @@ class TurnCalls(Calls):
         given = {**_given(asked), "request_hash": asked["request_hash"]}  # which has no default
         return await self._call_with_retries(TurnRecord, "begin_turn", **given)
 
+    @once(CountedTurn)
     async def count_unstored_turn(
         self,
         *,
@@ -44,23 +46,13 @@ class TurnCalls(Calls):
 
         Raises TooManyTurnsError and TooManyTokensError if none is left.
         """
-        return await self._call(
-            CountedTurn,
-            "count_unstored_turn",
-            user_id=user_id,
-            turns_per_minute=turns_per_minute,
-            turns_per_day=turns_per_day,
-            tokens_per_day=tokens_per_day,
-        )
 
+    @once(CountedTokens)
     async def add_tokens(self, user_id: UUID, turn_id: UUID, *, tokens: int) -> CountedTokens:
         """Count tokens towards a turn that is settled, or was never stored.
 
         Once: had it been counted and its answer lost, they would count twice.
         """
-        return await self._call(
-            CountedTokens, "add_tokens", user_id=user_id, turn_id=turn_id, tokens=tokens
-        )
 
     async def extend_turns(
         self, extensions: list[TurnExtension], *, lease_seconds: int
@@ -74,18 +66,17 @@ class TurnCalls(Calls):
             lease_seconds=lease_seconds,
         )
 
+    @repeated(TurnRecord)
     async def load_turn(self, user_id: UUID, turn_id: UUID, *, caller: Caller | None) -> TurnRecord:
         """Read a turn with its messages and its draft; as the service where `caller` is None."""
-        return await self._call_with_retries(
-            TurnRecord, "load_turn", caller, user_id=user_id, turn_id=turn_id
-        )
 
-    async def find_turn(self, user_id: UUID, keys: list[str], *, caller: Caller) -> TurnRecord:
+    @repeated(TurnRecord)
+    async def find_turn(
+        self, user_id: UUID, idempotency_keys: list[str], *, caller: Caller
+    ) -> TurnRecord:
         """Read the turn of the first of these keys that has one; raise TurnNotFoundError."""
-        return await self._call_with_retries(
-            TurnRecord, "find_turn", caller, user_id=user_id, idempotency_keys=keys
-        )
 
+    @repeated(TurnNews)
     async def follow_turn(
         self,
         user_id: UUID,
@@ -96,38 +87,22 @@ class TurnCalls(Calls):
         parts_version: int = 0,
     ) -> TurnNews:
         """Read how a turn stands, and what is new of its draft: all, if another attempt's."""
-        return await self._call_with_retries(
-            TurnNews,
-            "follow_turn",
-            user_id=user_id,
-            turn_id=turn_id,
-            attempt=attempt,
-            draft_offset=draft_offset,
-            parts_version=parts_version,
-        )
 
+    @repeated(TurnRecord)
     async def cancel_turn(self, user_id: UUID, turn_id: UUID) -> TurnRecord:
         """Ask a turn of this user to stop."""
-        return await self._call_with_retries(
-            TurnRecord, "cancel_turn", user_id=user_id, turn_id=turn_id
-        )
 
+    @repeated(SettledTurns)
     async def settle_expired_turn(self, user_id: UUID, conversation_id: UUID) -> SettledTurns:
         """Settle a conversation's running turn if its lease is over."""
-        return await self._call_with_retries(
-            SettledTurns,
-            "settle_expired_turn",
-            user_id=user_id,
-            conversation_id=conversation_id,
-        )
 
+    @repeated(ExpiredTurns)
     async def list_expired_turns(self) -> ExpiredTurns:
         """List the turns of all users whose lease is over, a thousand at most."""
-        return await self._call_with_retries(ExpiredTurns, "list_expired_turns")
 
-    async def complete_turn(self, **done: Unpack[TurnCompletion]) -> TurnRecord:
+    async def complete_turn(self, **done: Unpack[TurnCompletion]) -> CompletedTurn:
         """Commit the reply and close the turn; outcome `superseded` where another worker has it."""
-        return await self._call(TurnRecord, "complete_turn", is_urgent=True, **_given(done))
+        return await self._call(CompletedTurn, "complete_turn", is_urgent=True, **_given(done))
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ heartbeat, and whoever writes too late is refused, as every worker is.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid5
 
@@ -204,7 +203,7 @@ class OutsideTurns:
         log.info("message_saved", role="assistant", turn_id=str(writer.turn_id))
         context = self._contexts.pop(writer.turn_id, None)
         self._summaries.after_reply(record.model_copy(update={"context": context}), reply.content)
-        return done
+        return record.ended(done)
 
     async def _superseded(self, writer: Attempt) -> TurnSupersededError:
         """Return the error that says how the turn stands; raise TurnNotFoundError for none."""
@@ -235,14 +234,13 @@ def _reply_of(
     record: TurnRecord, result: EngineResult, analysis: Analysis | None, parts: Sequence[Part]
 ) -> Reply:
     request = record.user_message
-    begun_at = datetime.fromisoformat(request.created_at)
     estimated = estimate_tokens(request.content) + estimate_tokens(result.message)
     own = {k: v for k, v in request.metadata.items() if k not in REQUESTS_OWN}
     return compose_reply(
         result,
         parts=parts,
         analysis=analysis,
-        duration=max((datetime.now(UTC) - begun_at).total_seconds(), 0),
+        duration=record.seconds,
         own_metadata=own,
         tokens=(result.usage.tokens if result.usage else 0) or estimated,
     )

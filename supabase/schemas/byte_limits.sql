@@ -81,7 +81,7 @@ begin
         set bytes = excluded.bytes + greatest(
                 0,
                 w.bytes
-                - extract(epoch from v_now - w.counted_at)::double precision
+                - greatest(0, extract(epoch from v_now - w.counted_at)::double precision)
                 * count_bytes.bytes_per_day / c_day
             ),
             counted_at = v_now

@@ -81,7 +81,7 @@ comment on column public.conversations.last_branch is 'The branch with the highe
 comment on column public.conversations.updated_at is 'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
 comment on column public.conversations.imported is 'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
 comment on column public.conversations.restored_at is 'When it last came back from the archive. Written by the database.';
-comment on column public.conversations.deleting_since is 'Since when it is being deleted, or from when on it is to be: to come while an import has yet to add messages. Nobody sees such a row, so it is null in every one that is seen. Written by the database.';
+comment on column public.conversations.deleting_since is 'From when on it is to be deleted: -infinity, whatever a clock says, once somebody has, and to come while an import has yet to add messages. Nobody sees such a row, so it is null in every one that is seen. Written by the database.';
 
 -- The conversations that are there. The row of a long one that is being deleted stays until it is
 -- empty: whatever reads conversations reads them here, but for what removes them.
@@ -117,6 +117,29 @@ $$;
 
 grant execute on function private.being_deleted to authenticated, service_role;
 comment on function private.being_deleted is 'The ids of a user''s conversations that are being deleted: what hangs on them is nobody''s to see.';
+
+create function private.find_conversation(user_id uuid, conversation_id uuid)
+returns private.conversations
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_conversation private.conversations;
+begin
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = find_conversation.user_id and c.id = find_conversation.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+    return v_conversation;
+end;
+$$;
+
+grant execute on function private.find_conversation to authenticated, service_role;
+comment on function private.find_conversation is 'A user''s conversation, as far as the caller may see it. Raises PT404.';
 
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
 -- far deeper than most readers of JSON follow. Triggers and no checks, as with messages, which would be
@@ -161,8 +184,8 @@ create trigger conversations_storable
 alter table public.conversations enable always trigger conversations_storable;
 
 -- Restoring is no activity: the place in the list stays, but retention counts idle days from then. And
--- nothing was archived in the future, nor at a moment that no calendar has: an export could not say
--- when it was, nor an import take it. Such a moment becomes that of the change.
+-- nothing was archived in the future, nor before 1970: no import would take such a moment, and no calendar
+-- has some of them. It becomes that of the change.
 create function private.note_archiving()
 returns trigger
 language plpgsql security invoker set search_path = ''
@@ -177,7 +200,7 @@ begin
 end;
 $$;
 
-comment on function private.note_archiving is 'Writes down when a conversation came back from the archive, whoever restored it; or puts now in the place of a moment in the future, or of one that is none.';
+comment on function private.note_archiving is 'Writes down when a conversation came back from the archive, whoever restored it; or puts now in the place of a moment in the future, or before 1970.';
 
 create trigger conversations_note_restore
     before update of archived_at on public.conversations
@@ -188,5 +211,5 @@ create trigger conversations_note_restore
 create trigger conversations_bound_archived_at
     before insert or update of archived_at on public.conversations
     for each row
-    when (new.archived_at > now() or new.archived_at < '0001-01-01 00:00:00+00')
+    when (new.archived_at > now() or new.archived_at < '1970-01-01 00:00:00+00')
     execute function private.note_archiving();

@@ -96,7 +96,24 @@ begin
         for update;
     end if;
 
-    v_outcome := private.outcome_of_part(user_id, import_id, part);
+    -- What came of it before, if all that it took is still there.
+    select p.outcome into v_outcome
+    from private.import_parts as p
+    where p.user_id = take_import_part.user_id
+      and p.import_id = take_import_part.import_id
+      and p.part = take_import_part.part
+      and not exists (
+          select 1
+          from jsonb_array_elements(p.outcome) as o (one)
+          where (one ->> 'is_taken')::boolean
+            and not exists (
+                select 1
+                from public.conversations as c
+                where c.user_id = take_import_part.user_id
+                  and c.id = (one ->> 'id')::uuid
+            )
+      );
+
     if v_outcome is not null or pieces is null then
         return jsonb_build_object('outcome', v_outcome);
     end if;
@@ -113,15 +130,30 @@ begin
             using errcode = 'PT409', detail = 'import_incomplete';
     end if;
 
-    perform private.count_import_bytes(user_id, pieces);
+    -- In the order in which whoever locks several takes them; then those that are new, by their names.
+    perform 1
+    from private.conversations as c
+    where c.user_id = take_import_part.user_id
+      and (c.imported ->> 'source', c.imported ->> 'id') in (
+          select piece #>> '{conversation,imported,source}', piece #>> '{conversation,imported,id}'
+          from jsonb_array_elements(pieces) as p (piece)
+      )
+    order by c.id
+    for update;
+
     perform set_config('message_persistence.is_importing', 'yes', true);
     select coalesce(jsonb_agg(
-        private.take_piece(take_import_part.user_id, take_import_part.import_id, piece)
-        order by place
+        private.take_piece(take_import_part.user_id, take_import_part.import_id, ordered.piece)
     ), '[]')
     into v_outcome
-    from jsonb_array_elements(pieces) with ordinality as p (piece, place);
+    from (
+        select p.piece
+        from jsonb_array_elements(pieces) with ordinality as p (piece, place)
+        order by p.piece #>> '{conversation,imported,source}',
+                 p.piece #>> '{conversation,imported,id}', p.place
+    ) as ordered;
     perform set_config('message_persistence.is_importing', '', true);
+    perform private.count_import_bytes(user_id, pieces); -- last, as whoever holds a conversation does
 
     update private.import_parts as p
     set outcome = v_outcome,
@@ -138,30 +170,6 @@ revoke all on function public.take_import_part from public, anon, authenticated,
 grant execute on function public.take_import_part to service_role;
 comment on function public.take_import_part is 'Takes a part of a file, after those before it: {outcome: [{place, id, is_taken, known_id, is_same, appended, changed}]}, one for each piece of a conversation. Taking it again does nothing and answers the same; without pieces it only says what came of it, null for nothing yet. Raises PT400, PT409.';
 
-create function private.outcome_of_part(user_id uuid, import_id uuid, part integer)
-returns jsonb
-language sql stable security invoker set search_path = ''
-as $$
-    select p.outcome
-    from private.import_parts as p
-    where p.user_id = outcome_of_part.user_id
-      and p.import_id = outcome_of_part.import_id
-      and p.part = outcome_of_part.part
-      and not exists (
-          select 1
-          from jsonb_array_elements(p.outcome) as o (one)
-          where (one ->> 'is_taken')::boolean
-            and not exists (
-                select 1
-                from public.conversations as c
-                where c.user_id = outcome_of_part.user_id
-                  and c.id = (one ->> 'id')::uuid
-            )
-      );
-$$;
-
-comment on function private.outcome_of_part is 'What came of a part; null where it was not taken, or a conversation that it took is gone.';
-
 -- Runs as its owner, because the service may not say since when a conversation is to be removed.
 create function private.end_imports(user_id uuid)
 returns bigint
@@ -176,9 +184,9 @@ begin
     get diagnostics v_count = row_count;
 
     update public.conversations as c
-    set deleting_since = now()
+    set deleting_since = '-infinity'
     where c.user_id = end_imports.user_id
-      and c.deleting_since > now();
+      and c.deleting_since > '-infinity';
     return v_count;
 end;
 $$;

@@ -33,7 +33,7 @@ begin
     end if;
 
     update public.conversations as c
-    set deleting_since = clock_timestamp(),
+    set deleting_since = '-infinity',
         imported = null -- the same may be imported again
     where c.user_id = old.user_id and c.id = old.id;
 
@@ -220,16 +220,6 @@ declare
     c_time constant interval := '2 seconds';
     v_receipt private.erasure_receipts;
 begin
-    delete from private.import_parts as p
-    where p.user_id = continue_removal.user_id
-      and p.import_id in (
-          select o.import_id
-          from private.import_parts as o
-          where o.user_id = continue_removal.user_id
-          group by o.import_id
-          having max(o.taken_at) < now() - interval '1 hour'
-      );
-
     select r.* into v_receipt
     from private.erasure_receipts as r
     where r.user_id = continue_removal.user_id
@@ -243,6 +233,17 @@ begin
             ->> 'remaining'
         )::bigint > 0);
     end if;
+
+    delete from private.import_parts as p
+    where p.user_id = continue_removal.user_id
+      and p.import_id in (
+          select o.import_id
+          from private.import_parts as o
+          where o.user_id = continue_removal.user_id
+          group by o.import_id
+          having max(o.taken_at) < now() - interval '1 hour'
+      );
+
     return jsonb_build_object('more', private.remove_step(user_id, clock_timestamp() + c_time));
 end;
 $$;

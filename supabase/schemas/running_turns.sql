@@ -21,6 +21,7 @@ begin
     return private.describe_turn(user_id, turn_id)::jsonb || jsonb_build_object(
         'draft', v_turn.draft,
         'draft_parts', v_turn.draft_parts,
+        'seconds', greatest(0, extract(epoch from now() - v_turn.started_at)),
         'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now()
     );
 end;
@@ -28,7 +29,7 @@ $$;
 
 revoke all on function public.load_turn from public, anon, authenticated, service_role;
 grant execute on function public.load_turn to authenticated, service_role;
-comment on function public.load_turn is 'A turn with its messages and its draft, as its owner sees it. Raises PT403, PT404.';
+comment on function public.load_turn is 'A turn with its messages, its draft and the seconds since it began, as its owner sees it. Raises PT403, PT404.';
 
 create function public.find_turn(user_id uuid, idempotency_keys text[])
 returns jsonb

@@ -37,6 +37,7 @@ begin
     select r.id, r.user_id, sha256(convert_to(r.idempotency_key, 'utf8')), r.started_at, r.tokens
     from removed as r
     join auth.users as u on u.id = r.user_id -- of an account that is being deleted, nothing stays
+    for key share of u nowait -- whoever deletes an account waits for its conversations
     on conflict (user_id, key_hash) do nothing;
 
     return null;
@@ -82,6 +83,7 @@ as $$
 #variable_conflict use_column
 declare
     v_limit record;
+    v_now timestamptz;
     v_next timestamptz;
 begin
     if num_nonnulls(turns_per_minute, turns_per_day, tokens_per_day) = 0 then
@@ -97,6 +99,8 @@ begin
     where l.user_id = require_turns_left.user_id
     for update;
 
+    -- Under the lock: whatever began in the future did so before the clock was set back.
+    v_now := clock_timestamp();
     for v_limit in
         select *
         from (values
@@ -111,12 +115,12 @@ begin
             select t.started_at
             from public.turns as t
             where t.user_id = require_turns_left.user_id
-              and t.started_at > now() - v_limit.period
+              and t.started_at > v_now - v_limit.period and t.started_at <= v_now
             union all
             select u.started_at
             from private.turn_usage as u
             where u.user_id = require_turns_left.user_id
-              and u.started_at > now() - v_limit.period
+              and u.started_at > v_now - v_limit.period and u.started_at <= v_now
         ) as begun
         order by begun.started_at desc
         offset v_limit.turns
@@ -124,7 +128,7 @@ begin
 
         if found then
             raise exception 'Too many turns this %. Try again in % seconds.',
-                v_limit.name, greatest(1, ceil(extract(epoch from v_next - now())))
+                v_limit.name, greatest(1, ceil(extract(epoch from v_next - v_now)))
                 using errcode = 'PT429', detail = 'too_many_turns';
         end if;
     end loop;
@@ -142,12 +146,12 @@ begin
             select t.started_at, t.tokens
             from public.turns as t
             where t.user_id = require_turns_left.user_id
-              and t.started_at > now() - interval '1 day'
+              and t.started_at > v_now - interval '1 day' and t.started_at <= v_now
             union all
             select u.started_at, u.tokens
             from private.turn_usage as u
             where u.user_id = require_turns_left.user_id
-              and u.started_at > now() - interval '1 day'
+              and u.started_at > v_now - interval '1 day' and u.started_at <= v_now
         ) as begun
     ) as spent
     where spent.so_far >= tokens_per_day
@@ -156,7 +160,7 @@ begin
 
     if found then
         raise exception 'Too many tokens this day. Try again in % seconds.',
-            greatest(1, ceil(extract(epoch from v_next - now())))
+            greatest(1, ceil(extract(epoch from v_next - v_now)))
             using errcode = 'PT429', detail = 'too_many_tokens';
     end if;
 end;

@@ -156,3 +156,10 @@ async def test_any_other_body_at_its_time_limit_breaks(tmp_path: Path) -> None:
     ):
         with pytest.raises(httpx.RemoteProtocolError):
             await client.get("/conversations")
+
+
+async def test_a_clock_that_is_set_takes_no_request_its_time(tmp_path: Path) -> None:
+    """How long a request may take is no matter of what hour it is."""
+    answers = replies(200, "{}", content_type="application/json")
+    async with in_front_of(answers, tmp_path, CLOCK_IS_SET="1") as (edge, _), edge.client() as one:
+        assert (await one.get("/conversations")).status_code == 200

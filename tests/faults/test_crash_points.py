@@ -23,6 +23,7 @@ QUICK = {
 }
 # Slow enough for a heartbeat to fall into the AI's work.
 POINTS = ["before_begin", "after_begin", "mid_model", "mid_stream", "after_model", "after_complete"]
+SAID = "Write a Python function that adds two numbers"
 
 Ending = list[tuple[str, str, str, int]]
 
@@ -42,21 +43,15 @@ async def test_a_retry_ends_where_the_undisturbed_run_ends(
     stack: Stack, user: User, other_user: User, db: psycopg.Connection, tmp_path: Path, point: str
 ) -> None:
     """Killed with -9 at this point, one key still becomes one message and one reply."""
-    body = {"request": "Write a Python function that adds two numbers"}
-    headers = {"idempotency-key": "crash"}
+    body, headers = {"request": SAID}, {"idempotency-key": "crash"}
     slow = {"OFFLINE_DELAY": "0.02"} if point == "mid_model" else {}
     async with functions_process(stack, tmp_path, **QUICK, **slow, CRASH_POINT=point) as doomed:
         async with doomed.client(user.token) as client:
             with pytest.raises(httpx.TransportError):
                 await client.post("/mega-mind", json=body, headers=headers)
         code = await asyncio.wait_for(doomed.process.wait(), timeout=20)
-    async with (
-        functions_process(stack, tmp_path, **QUICK) as healthy,
-        healthy.client(user.token) as client,
-        healthy.client(other_user.token) as undisturbed,
-    ):
-        answer = await client.post("/mega-mind", json=body, headers=headers)
-        await undisturbed.post("/mega-mind", json=body, headers=headers)
+    answer = await user.send(SAID, key="crash")
+    await other_user.send(SAID)
     assert code == -signal.SIGKILL
     assert answer.status_code == 200
     assert ending_of(db, user) == ending_of(db, other_user)

@@ -8,6 +8,13 @@ const [folder, ...names] = Deno.args;
 const handlers = new Map<string, Handler>();
 const serve = Deno.serve;
 
+// A machine whose clock is set an hour ahead whenever somebody looks at it.
+if (Deno.env.get("CLOCK_IS_SET")) {
+  const read = Date.now;
+  let hours = 0;
+  Date.now = () => read() + 3_600_000 * hours++;
+}
+
 for (const name of names) {
   Deno.serve = ((handler: Handler) => handlers.set(name, handler)) as unknown as typeof Deno.serve;
   await import(`file://${folder}/${name}/index.ts`);

@@ -84,12 +84,6 @@ def test_the_docstring_is_the_public_message(error: type[AppError]) -> None:
     }.items() <= raised.body().items()
 
 
-@pytest.mark.parametrize("error", EVERY)
-def test_the_modules_tree_names_every_error(error: type[AppError]) -> None:
-    """So the picture stays true."""
-    assert error.__name__ in (errors.__doc__ or "")
-
-
 def test_an_error_carries_what_it_is_given() -> None:
     """Message, details, hint and Retry-After."""
     error = TurnInProgressError("Busy.", details={"turnId": "1"}, hint="Wait.", retry_after=7)
@@ -102,14 +96,10 @@ def test_an_error_carries_what_it_is_given() -> None:
     assert error.headers() == {"Retry-After": "7"}
 
 
-def test_what_is_down_always_says_when_to_come_back() -> None:
-    """By default in two seconds."""
+def test_headers_say_when_to_come_back_and_how_to_sign_in() -> None:
+    """What is down by default in two seconds; a 401 has its challenge."""
     assert StoreUnavailableError().headers() == {"Retry-After": "2"}
     assert StoreUnavailableError(retry_after=9).headers() == {"Retry-After": "9"}
-
-
-def test_a_401_has_its_challenge() -> None:
-    """As HTTP asks for."""
     assert UnauthorizedError().headers() == {"WWW-Authenticate": "Bearer"}
 
 

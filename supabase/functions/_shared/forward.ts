@@ -4,6 +4,8 @@
 // refuse whoever comes around this project. What the service itself doesn't answer, because it
 // can't be reached or is too slow, is answered here in the service's own shape.
 
+import { createHash, createHmac } from "node:crypto";
+
 /** Where the service is, the secret it knows us by, and the limits we keep. */
 interface Settings {
   readonly url: string;
@@ -13,18 +15,9 @@ interface Settings {
   readonly totalSeconds: number;
 }
 
-/** The body of every error, as all Supabase clients know it. */
-interface Problem {
-  readonly code: string;
-  readonly message: string;
-  readonly details: null;
-  readonly hint: string | null;
-}
-
 const PREFIX = "/functions/v1";
 const METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS";
-const EVENT_STREAM = "text/event-stream";
-const STARTED_AT = Date.now();
+const STARTED_AT = performance.now(); // monotonic: the clock may be set
 
 // Nothing else passes: no cookies, no claims about where a request came from, no signature.
 const REQUEST_HEADERS = [
@@ -66,33 +59,27 @@ const HELD_BACK = [
   "via",
 ] as const;
 
-const UNAVAILABLE: Problem = {
-  code: "unavailable",
-  message: "The service is not available right now; try again.",
-  details: null,
-  hint: "A retry with the same Idempotency-Key does nothing twice.",
-};
-const CUT_OFF: Problem = {
-  ...UNAVAILABLE,
-  message: "This connection has reached its time limit; the turn goes on.",
-  hint: "Follow it: GET mega-mind?turnId=... with the Last-Event-ID of this stream.",
-};
+const UNAVAILABLE = problem(
+  "unavailable",
+  "The service is not available right now; try again.",
+  "A retry with the same Idempotency-Key does nothing twice.",
+);
+const CUT_OFF = problem(
+  "unavailable",
+  "This connection has reached its time limit; the turn goes on.",
+  "Follow it: GET mega-mind?turnId=... with the Last-Event-ID of this stream.",
+);
+const NOT_FOUND = problem("not_found", "There is nothing at this address.");
+const MISCONFIGURED = problem("internal_error", "Something went wrong on our side.");
 const LINE_FEED = 10;
 const CUT_OFF_EVENT = new TextEncoder().encode(
   `event: error\ndata: ${JSON.stringify(CUT_OFF)}\n\n`,
 );
-const NOT_FOUND: Problem = {
-  code: "not_found",
-  message: "There is nothing at this address.",
-  details: null,
-  hint: null,
-};
-const MISCONFIGURED: Problem = {
-  code: "internal_error",
-  message: "Something went wrong on our side.",
-  details: null,
-  hint: null,
-};
+
+/** Return the body of an error, as all Supabase clients know it. */
+function problem(code: string, message: string, hint: string | null = null) {
+  return { code, message, details: null, hint };
+}
 
 /** Serve one endpoint of the service, by the name that it has there and here. */
 export function serve(name: string): void {
@@ -146,7 +133,7 @@ function readSettings(): Settings | null {
  */
 function endOf(settings: Settings): number {
   const total = settings.totalSeconds * 1000;
-  return Math.max(STARTED_AT + total, Date.now() + total / 2);
+  return Math.max(STARTED_AT + total, performance.now() + total / 2);
 }
 
 /** Return path and query behind the functions' prefix, which is there or not. */
@@ -168,12 +155,12 @@ async function ask(
   endsAt: number,
 ): Promise<Response> {
   const patience = new AbortController();
-  const milliseconds = Math.min(settings.firstByteSeconds * 1000, endsAt - Date.now());
+  const milliseconds = Math.min(settings.firstByteSeconds * 1000, endsAt - performance.now());
   const timer = setTimeout(() => patience.abort(), milliseconds);
   try {
     return await fetch(settings.url + PREFIX + target, {
       method: request.method,
-      headers: await signedHeaders(request, target, settings.secret),
+      headers: signedHeaders(request, target, settings.secret),
       body: request.body,
       redirect: "manual", // a token is for the service alone
       signal: AbortSignal.any([request.signal, patience.signal]),
@@ -183,11 +170,7 @@ async function ask(
   }
 }
 
-async function signedHeaders(
-  request: Request,
-  target: string,
-  secret: string,
-): Promise<Headers> {
+function signedHeaders(request: Request, target: string, secret: string): Headers {
   const headers = new Headers();
   for (const name of REQUEST_HEADERS) {
     const value = request.headers.get(name);
@@ -195,38 +178,15 @@ async function signedHeaders(
   }
   headers.set("accept-encoding", "identity"); // whoever compresses a stream holds it up
   const timestamp = Math.floor(Date.now() / 1000).toString();
-  const message = [
-    timestamp,
-    request.method,
-    target,
-    await hashOf(headers.get("authorization")),
-    await hashOf(headers.get("apikey")),
-  ].join("\n");
-  headers.set("x-forward-signature", `t=${timestamp},v1=${await hmacOf(secret, message)}`);
+  const credentials = ["authorization", "apikey"].map((name) => hashOf(headers.get(name) ?? ""));
+  const message = [timestamp, request.method, target, ...credentials].join("\n");
+  const signature = createHmac("sha256", secret).update(message).digest("hex");
+  headers.set("x-forward-signature", `t=${timestamp},v1=${signature}`);
   return headers;
 }
 
-async function hashOf(header: string | null): Promise<string> {
-  // A header's characters are bytes.
-  const bytes = Uint8Array.from(header ?? "", (character) => character.charCodeAt(0));
-  return hex(await crypto.subtle.digest("SHA-256", bytes));
-}
-
-async function hmacOf(secret: string, message: string): Promise<string> {
-  const encoder = new TextEncoder();
-  const algorithm = { name: "HMAC", hash: "SHA-256" };
-  const key = await crypto.subtle.importKey(
-    "raw",
-    encoder.encode(secret),
-    algorithm,
-    false,
-    ["sign"],
-  );
-  return hex(await crypto.subtle.sign("HMAC", key, encoder.encode(message)));
-}
-
-function hex(bytes: ArrayBuffer): string {
-  return [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+function hashOf(header: string): string {
+  return createHash("sha256").update(header, "latin1").digest("hex"); // its characters are bytes
 }
 
 /** Tell the service's own answers from those of whatever stands before it. */
@@ -243,7 +203,7 @@ function isFromTheService(answer: Response): boolean {
 function passOn(answer: Response, endsAt: number): Response {
   const headers = new Headers(answer.headers);
   for (const name of HELD_BACK) headers.delete(name);
-  const isStream = headers.get("content-type")?.startsWith(EVENT_STREAM) ?? false;
+  const isStream = headers.get("content-type")?.startsWith("text/event-stream") ?? false;
   // The AI SDK's protocol has no such event, and its client resumes what broke off.
   const hasEvents = isStream && !headers.has("x-vercel-ai-ui-message-stream");
   const body = answer.body && endInTime(answer.body, endsAt, hasEvents);
@@ -268,7 +228,7 @@ function endInTime(
   const timer = setTimeout(() => {
     isLate = true;
     giveUp();
-  }, endsAt - Date.now());
+  }, endsAt - performance.now());
 
   // Not a race with one promise for all of the time, which would keep every piece for as long.
   function readInTime(): Promise<ReadableStreamReadResult<Uint8Array> | null> {
@@ -320,12 +280,12 @@ function refuse(
   request: Request,
   origins: readonly string[],
   status: number,
-  problem: Problem,
+  body: ReturnType<typeof problem>,
 ): Response {
   const headers = corsHeaders(request, origins);
   if (status === 503) headers.set("retry-after", "2");
   headers.set("x-request-id", request.headers.get("x-request-id") ?? crypto.randomUUID());
-  return Response.json(problem, { status, headers });
+  return Response.json(body, { status, headers });
 }
 
 function corsHeaders(request: Request, origins: readonly string[]): Headers {
@@ -333,10 +293,7 @@ function corsHeaders(request: Request, origins: readonly string[]): Headers {
     "access-control-expose-headers": "x-request-id, retry-after",
     vary: "origin",
   });
-  const origin = request.headers.get("origin");
-  if (origins.includes("*")) headers.set("access-control-allow-origin", "*");
-  else if (origin !== null && origins.includes(origin)) {
-    headers.set("access-control-allow-origin", origin);
-  }
+  const allowed = origins.find((one) => one === "*" || one === request.headers.get("origin"));
+  if (allowed !== undefined) headers.set("access-control-allow-origin", allowed);
   return headers;
 }

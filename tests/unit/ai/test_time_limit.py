@@ -1,13 +1,12 @@
 """The total time limit holds whatever an engine is waiting for."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.ai import EngineRequest, TextDelta, closing, guarded, with_time_limit
+from shared.ai import EngineEvent, EngineRequest, TextDelta, closing, within_limits
+from shared.ai.limits import Limited
 from tests.support.scripted_engine import (
     READY,
     HangError,
@@ -18,11 +17,6 @@ from tests.support.scripted_engine import (
     record,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from shared.ai import EngineEvent
-
 SHORT = 0.05
 
 
@@ -30,7 +24,7 @@ async def test_a_run_within_its_time_passes_unchanged() -> None:
     """The limit adds nothing where it isn't reached."""
     script: list[EngineEvent] = [READY, TextDelta("a"), done("a")]
     engine = ScriptedEngine(script)
-    assert (await record(with_time_limit(engine, 30))).events == script
+    assert (await record(within_limits(engine, time_limit=30))).events == script
     assert engine.closed
 
 
@@ -38,7 +32,7 @@ async def test_a_run_within_its_time_passes_unchanged() -> None:
 async def test_a_hang_anywhere_ends_in_a_timeout(before: list[EngineEvent]) -> None:
     """What had come is passed on and kept, and the engine is closed."""
     engine = ScriptedEngine([*before, HangError()])
-    recording = await record(with_time_limit(engine, SHORT))
+    recording = await record(within_limits(engine, time_limit=SHORT))
     assert recording.events[:-1] == before
     assert recording.error_type == "timeout"
     assert recording.result.message == (recording.text or recording.result.error.message)  # type: ignore[union-attr]
@@ -49,7 +43,9 @@ async def test_an_engine_that_hangs_while_closing_is_left_behind() -> None:
     """The wait for the cleanup is bounded as well."""
     engine = ScriptedEngine([TextDelta("a"), HangOnCloseError()])
     async with asyncio.timeout(5):
-        recording = await record(with_time_limit(engine, SHORT, close_seconds=SHORT))
+        recording = await record(
+            Limited(engine, seconds=SHORT, max_reply_chars=99, close_seconds=SHORT)
+        )
     assert recording.error_type == "timeout"
     assert not engine.closed
     engine.released.set()
@@ -58,7 +54,7 @@ async def test_an_engine_that_hangs_while_closing_is_left_behind() -> None:
 async def test_the_timeout_is_told_before_the_cleanup() -> None:
     """The caller hears of the failure at once, not when the engine has let go."""
     engine = ScriptedEngine([HangOnCloseError()])
-    limited = with_time_limit(engine, SHORT, close_seconds=30)
+    limited = Limited(engine, seconds=SHORT, max_reply_chars=99, close_seconds=30)
     async with asyncio.timeout(5), closing(limited.run(EngineRequest(""))) as events:
         await anext(events)
         engine.released.set()
@@ -74,7 +70,7 @@ async def test_an_engine_that_never_stops_talking_is_stopped(pauses: int) -> Non
                 yield TextDelta("x")
 
     events: list[EngineEvent] = []
-    limited = with_time_limit(Endless([]), SHORT)
+    limited = within_limits(Endless([]), time_limit=SHORT)
     async with asyncio.timeout(10), closing(limited.run(EngineRequest(""))) as stream:
         async for event in stream:
             events.append(event)
@@ -88,29 +84,21 @@ async def test_an_engine_that_never_stops_talking_is_stopped(pauses: int) -> Non
 async def test_events_arrive_while_the_engine_goes_on() -> None:
     """The first piece is not held back until the last is there."""
     engine = ScriptedEngine([TextDelta("first"), HangError()])
-    async with closing(with_time_limit(engine, 30).run(EngineRequest(""))) as events:
+    async with closing(within_limits(engine, time_limit=30).run(EngineRequest(""))) as events:
         assert await anext(events) == TextDelta("first")
     assert engine.closed
 
 
-async def test_an_exception_of_the_engine_comes_through() -> None:
-    """The limit is not the guard: errors pass, after the events before them."""
-    events = with_time_limit(ScriptedEngine([READY, RuntimeError("x")]), 30).run(EngineRequest(""))
-    assert await anext(events) == READY
-    with pytest.raises(RuntimeError):
-        await anext(events)
-
-
 async def test_a_timeout_of_the_engines_own_is_not_taken_for_the_limit() -> None:
     """A TimeoutError before time is up is the engine's failure."""
-    recording = await record(guarded(with_time_limit(ScriptedEngine([TimeoutError()]), 30)))
+    recording = await record(within_limits(ScriptedEngine([TimeoutError()])))
     assert recording.error_type == "provider_error"
 
 
 async def test_a_task_that_dies_of_a_stray_cancellation_is_a_failure() -> None:
     """A CancelledError out of the engine, with nobody cancelling, does not look like success."""
     engine = ScriptedEngine([TextDelta("a"), asyncio.CancelledError()])
-    assert (await record(guarded(with_time_limit(engine, 30)))).error_type == "provider_error"
+    assert (await record(within_limits(engine))).error_type == "provider_error"
 
 
 async def test_cancelling_the_consumer_cancels_the_engine() -> None:
@@ -119,7 +107,7 @@ async def test_cancelling_the_consumer_cancels_the_engine() -> None:
     started = asyncio.Event()
 
     async def consume() -> None:
-        async for _ in with_time_limit(engine, 30).run(EngineRequest("")):
+        async for _ in within_limits(engine, time_limit=30).run(EngineRequest("")):
             started.set()
 
     task = asyncio.create_task(consume())

@@ -192,4 +192,4 @@ async def test_where_a_conversation_is_from_is_said_once() -> None:
 
 async def test_a_large_message_stops_nobody_else() -> None:
     """Its lines are gone through beside the event loop."""
-    assert await turns_of_others(rendered(message("a\n" * 300_000))) > 5
+    assert await turns_of_others(rendered(message("a\n" * 100_000))) > 5

@@ -106,13 +106,12 @@ async def test_the_documentation_can_be_switched_off(path: str) -> None:
     assert (response.status_code, response.json()["code"]) == (404, "not_found")
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_nothing_that_a_handler_asks_for_runs_in_a_thread(endpoint: str) -> None:
+def test_nothing_that_a_handler_asks_for_runs_in_a_thread() -> None:
     """FastAPI gives each plain function a thread, at more than the function's own cost."""
-    router = import_module(f"functions.{endpoint.replace('-', '_')}").router
-    for route in router.routes:
-        asked = _dependencies(route.dependant)
-        assert not [call for call in asked if not _is_coroutine(call)]
+    modules = [import_module(f"functions.{name.replace('-', '_')}") for name in ENDPOINTS]
+    routes = [route for module in modules for route in module.router.routes]
+    asked = [call for route in routes for call in _dependencies(route.dependant)]
+    assert [call for call in asked if not _is_coroutine(call)] == []
 
 
 def _dependencies(dependant: Dependant) -> Iterator[Any]:
@@ -148,7 +147,7 @@ async def test_an_address_is_tried_by_its_own_endpoint_alone(
     [f"conversations/{UUID(int=1)}", f"legal-holds/{UUID(int=1)}", "legal-holds", "mega-mind"],
 )
 async def test_a_query_has_only_what_its_endpoint_knows(path: str) -> None:
-    """Whether a model reads it or parameters do; Supabase's clients may name a region."""
+    """And once, whether a model reads it or parameters do; Supabase's clients may name a region."""
     method = "DELETE" if path.startswith("legal-holds/") else "GET"
     service = {"apikey": SECRET_KEY}
     query = {"userId": str(uuid4()), "turnId": str(uuid4())}
@@ -162,6 +161,25 @@ async def test_a_query_has_only_what_its_endpoint_knows(path: str) -> None:
         known = await client.request(
             method, address, headers=service, params={**query, "forceFunctionRegion": "us-east-1"}
         )
+        twice = await client.request(
+            method,
+            address,
+            headers=service,
+            params={**query, "userId": [str(uuid4()), str(uuid4())]},
+        )
     assert unknown.status_code == 400
     assert [problem["field"] for problem in unknown.json()["details"]] == ["limits"]
+    assert twice.status_code == 400
     assert known.status_code == 503
+
+
+async def test_what_belongs_in_a_body_is_refused_in_a_query() -> None:
+    """Whoever asks there for nothing to be stored would have it stored."""
+    async with client_of(store_timeout=1) as client:
+        refused = await client.post(
+            "/functions/v1/mega-mind",
+            headers={"apikey": SECRET_KEY},
+            params={"persistMessages": "false"},
+            json={"request": "Hello", "userId": str(uuid4())},
+        )
+    assert [problem["field"] for problem in refused.json()["details"]] == ["persistMessages"]

@@ -92,7 +92,10 @@ async def test_events_end_with_the_last_turn_and_begin_with_the_next() -> None:
         out.registry.add(turn, asyncio.sleep(2))
         out.live.start()
         turn.show("thinking")
+        sent_by = out.live._task
         await asyncio.sleep(10)
+        assert sent_by is not None
+        assert sent_by.done()
     assert out.statuses() == [["thinking"]] * 2
     assert not out.live._readers
 
@@ -226,21 +229,21 @@ async def test_the_first_pieces_go_out_at_once_and_later_ones_twice_a_second() -
     assert len(moments) == 4
 
 
-@pytest.mark.parametrize(("in_project", "per_second"), [(0, 25), (100, 25), (1_000, 2.5)])
+@pytest.mark.parametrize(("in_project", "per_second"), [(0, 25), (50, 25), (500, 2.5)])
 async def test_each_turn_of_a_project_has_the_same_part_of_its_budget(
     in_project: int, per_second: float
 ) -> None:
     """Whichever process runs it, by what the last heartbeat counted in all of them."""
-    out = await sending(100, events_per_second=25)
+    out = await sending(50, events_per_second=25)
     out.registry.in_project = in_project
     async with asyncio.timeout(600):
         for _ in range(1_800):
             for turn in out.turns:
                 turn.write("x")
             await asyncio.sleep(0.1)
-    # The begins of a hundred turns come first.
-    most = (180 - 100 * 2 / per_second) * per_second
-    assert 0.9 * most < len(out.broadcaster.says()) < 1.1 * most
+    # The begins of the turns come first.
+    most = (180 - 50 * 2 / per_second) * per_second
+    assert 0.85 * most < len(out.broadcaster.says()) < 1.1 * most
     assert max(map(len, out.broadcaster.batches)) <= 25
     sent_for = [event["turnId"] for batch in out.broadcaster.batches for event in payloads(batch)]
     shares = [sent_for.count(str(turn.id)) for turn in out.turns]
@@ -374,16 +377,3 @@ async def test_a_realtime_that_hangs_holds_up_no_turn_for_longer_than_its_bound(
     turn.adopt(later_attempt(turn.record))
     await asyncio.sleep(10)
     assert out.statuses() == [["thinking"]]
-
-
-async def test_with_its_last_turn_the_sending_ends() -> None:
-    """And begins with the next one again."""
-    registry = TurnRegistry(Places(each=10))
-    live = LiveEvents(registry, RecordingBroadcaster(), events_per_second=ROOMY)
-    for _ in range(2):
-        registry.add(await begun_turn(), asyncio.sleep(1))
-        live.start()
-        sent_by = live._task
-        await asyncio.sleep(2)
-        assert sent_by is not None
-        assert sent_by.done()

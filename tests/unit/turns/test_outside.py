@@ -59,6 +59,16 @@ async def test_each_step_may_come_to_another_process(processes: list[Process]) -
     assert record.history == []
 
 
+async def test_how_long_it_took_is_by_the_stores_clock(processes: list[Process]) -> None:
+    """Whatever that of the process shows that ends it."""
+    one, other = processes
+    _, writer = await begin(one)
+    await asyncio.sleep(5)
+    done = await other.runner.outside.complete(writer, result("In time."))
+    assert done.reply is not None
+    assert done.reply.metadata["duration"] == pytest.approx(5, abs=1)
+
+
 async def test_an_end_that_is_repeated_is_one_reply(processes: list[Process]) -> None:
     """Also where the first answer was lost on its way, and whatever the second one says."""
     one, other = processes

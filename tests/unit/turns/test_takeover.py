@@ -13,9 +13,10 @@ from shared.errors import TurnInProgressError, TurnNotFoundError, UnavailableErr
 from shared.turns.follow import START, Place
 from shared.turns.followed import POLL_SECONDS
 from tests.support.engines import HangingEngine, ScriptedEngine, TypingEngine
-from tests.support.heart import USER, Process, Reading, begin, until
+from tests.support.heart import USER, Process, Reading, begin
 from tests.support.in_memory_store import InMemoryStore
 from tests.support.store_faults import Held, away
+from tests.support.waiting import until
 
 
 class SlowToClose(HangingEngine):
