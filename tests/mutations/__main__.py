@@ -27,7 +27,7 @@ MUTATIONS = (
     Mutation("a worker ignores that it has lost", f"{TURNS}/heartbeat.py",
              "running.lost.set()", "pass"),
     Mutation("the store lets every attempt complete", "tests/support/in_memory_store.py",
-             " or turn.attempt != done[\"attempt\"]", ""),
+             " and turn.attempt == done[\"attempt\"]", ""),
     Mutation("leases are not renewed", f"{TURNS}/heartbeat.py",
              "await self._extend(batch)", "pass"),
     Mutation("a turn that has ended is settled again", f"{TURNS}/running_turn.py",

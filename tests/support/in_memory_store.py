@@ -20,6 +20,7 @@ from shared.models.context import History
 from shared.models.rows import TurnRow
 from shared.models.turn_arguments import TurnBegin, TurnCompletion
 from shared.models.turns import (
+    CompletedTurn,
     CountedTokens,
     CountedTurn,
     ExtendedTurn,
@@ -145,22 +146,24 @@ class InMemoryStore(MemoryRows, Persistence):
         )
 
     @_verb
-    async def complete_turn(self, **done: Unpack[TurnCompletion]) -> TurnRecord:
+    async def complete_turn(self, **done: Unpack[TurnCompletion]) -> CompletedTurn:
         """Commit the reply and close the turn; outcome `superseded` where another worker has it."""
         turn = self.turns.get(done["turn_id"])
         if turn is None or turn.user_id != done["user_id"]:
             raise ConversationNotFoundError
-        if turn.reply is not None and turn.reply.id == done["message_id"]:
-            return self._record(turn, "completed")
-        if turn.status != "running" or turn.attempt != done["attempt"]:
-            return self._record(turn, "superseded")
-        self.counted[turn.id].tokens = done["tokens"]
-        self._settle(
-            turn, done["status"], id=done["message_id"], content=done["content"],
-            metadata=done["metadata"], generated_code=done["generated_code"],
-            parts=done.get("parts"), native=done.get("native"),
-        )  # fmt: skip
-        return self._record(turn, "completed")
+        if turn.status == "running" and turn.attempt == done["attempt"]:
+            self.counted[turn.id].tokens = done["tokens"]
+            self._settle(
+                turn, done["status"], id=done["message_id"], content=done["content"],
+                metadata=done["metadata"], generated_code=done["generated_code"],
+                parts=done.get("parts"), native=done.get("native"),
+            )  # fmt: skip
+        is_ours = turn.reply is not None and turn.reply.id == done["message_id"]
+        return CompletedTurn(
+            outcome="completed" if is_ours else "superseded",
+            turn=self._row(turn),
+            reply=turn.reply,
+        )
 
     @_verb
     async def extend_turns(
@@ -342,7 +345,18 @@ class InMemoryStore(MemoryRows, Persistence):
         history = (
             History(history=[]) if history_tokens is None else self._history(before, history_tokens)
         )
-        row = TurnRow(
+        return TurnRecord(
+            outcome=outcome or ("in_progress" if turn.status == "running" else "replayed"),
+            turn=self._row(turn),
+            conversation=self._conversations[turn.conversation_id],
+            user_message=turn.user_message,
+            reply=turn.reply,
+            history=history.history,
+            context=history.context,
+        )
+
+    def _row(self, turn: StoredTurn) -> TurnRow:
+        return TurnRow(
             id=turn.id,
             user_id=turn.user_id,
             idempotency_key=turn.idempotency_key,
@@ -351,13 +365,4 @@ class InMemoryStore(MemoryRows, Persistence):
             lease_expires_at=moment(turn.lease_until),
             tokens=self.tokens_of(turn.id),
             answers=turn.answers,
-        )
-        return TurnRecord(
-            outcome=outcome or ("in_progress" if turn.status == "running" else "replayed"),
-            turn=row,
-            conversation=self._conversations[turn.conversation_id],
-            user_message=turn.user_message,
-            reply=turn.reply,
-            history=history.history,
-            context=history.context,
         )

@@ -18,7 +18,7 @@ from shared.ai import (
     Finished,
     TextDelta,
 )
-from shared.models.turns import TurnRecord
+from shared.models.turns import CompletedTurn, TurnRecord
 from shared.turns.broadcaster import Event, Outcome
 from shared.turns.live_reader import conversation_topic
 from tests.support.engines import ANALYSIS
@@ -91,15 +91,15 @@ class SendingStore(InMemoryStore):
 
     async def begin_turn(self, **arguments: Any) -> TurnRecord:
         """Begin a turn."""
-        return self._say(await super().begin_turn(**arguments))
-
-    async def complete_turn(self, **arguments: Any) -> TurnRecord:
-        """Complete a turn."""
-        return self._say(await super().complete_turn(**arguments))
-
-    def _say(self, record: TurnRecord) -> TurnRecord:
+        record = await super().begin_turn(**arguments)
         self._on_commit(record.conversation.id)
         return record
+
+    async def complete_turn(self, **arguments: Any) -> CompletedTurn:
+        """Complete a turn."""
+        done = await super().complete_turn(**arguments)
+        self._on_commit(self.turns[done.turn.id].conversation_id)
+        return done
 
 
 class Project:

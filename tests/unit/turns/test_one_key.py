@@ -142,7 +142,8 @@ async def test_whatever_a_request_says_reaches_the_store_and_the_ai(
         "opens_conversation": True,
         "turns_per_day": 50,
         "tokens_per_day": 60_000,
-        "known_from": None,
+        "known_from": 1,
+        "known_id": turn.user_message.id,
     }.items() <= asked.items()
     (_, given) = engine.asked
     assert (given.project_id, [*given.parts][1:]) == (USER, [part])
