@@ -1592,10 +1592,14 @@ begin
         order by spent.started_at desc
         limit 1;
 
-        if found then
-            raise exception 'Too many % this %. Try again in % seconds.',
-                v_limit.counted, v_limit.name, greatest(1, ceil(extract(epoch from v_next - v_now)))
-                using errcode = 'PT429', detail = 'too_many_' || v_limit.counted;
+        if found and v_limit.counted = 'turns' then
+            raise exception 'Too many turns this %. Try again in % seconds.',
+                v_limit.name, greatest(1, ceil(extract(epoch from v_next - v_now)))
+                using errcode = 'PT429', detail = 'too_many_turns';
+        elsif found then
+            raise exception 'Too many tokens this %. Try again in % seconds.',
+                v_limit.name, greatest(1, ceil(extract(epoch from v_next - v_now)))
+                using errcode = 'PT429', detail = 'too_many_tokens';
         end if;
     end loop;
 end;
