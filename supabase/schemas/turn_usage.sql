@@ -120,8 +120,8 @@ begin
                 v_limit.name, greatest(1, ceil(extract(epoch from v_next - v_now)))
                 using errcode = 'PT429', detail = 'too_many_turns';
         elsif found then
-            raise exception 'Too many tokens this %. Try again in % seconds.',
-                v_limit.name, greatest(1, ceil(extract(epoch from v_next - v_now)))
+            raise exception 'Too many tokens this day. Try again in % seconds.',
+                greatest(1, ceil(extract(epoch from v_next - v_now)))
                 using errcode = 'PT429', detail = 'too_many_tokens';
         end if;
     end loop;
