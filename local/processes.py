@@ -52,12 +52,14 @@ class Part:
         """Return the running process that an earlier start left, if it is still that one.
 
         It is known by its arguments, which name its port: when it was started can't say, since
-        that is counted from the machine's clock, which may be set at any time.
+        that is counted from the machine's clock, which may be set at any time. It has none yet
+        while the system loads its program.
         """
         record = self._record()
         try:
             process = psutil.Process(record["pid"])
-            same = process.cmdline()[1:] == record["arguments"]
+            command = process.cmdline()
+            same = not command or command[1:] == record["arguments"]
         except (KeyError, TypeError, psutil.Error):
             return None
         return process if same and is_alive(process) else None

@@ -53,6 +53,15 @@ def test_a_clock_that_is_set_takes_no_part_for_ended(
         assert part.process() is not None
 
 
+def test_a_part_whose_program_is_being_loaded_is_there(
+    part: Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a moment, which is long on a busy machine, it has no arguments to be known by."""
+    part.begin()
+    monkeypatch.setattr(Process, "cmdline", lambda _: [])
+    assert part.process() is not None
+
+
 def test_another_environment_starts_it_again(part: Part) -> None:
     """The process that runs has the old one."""
     part.begin()
