@@ -52,14 +52,12 @@ class Part:
         """Return the running process that an earlier start left, if it is still that one.
 
         It is known by its arguments, which name its port: when it was started can't say, since
-        that is counted from the machine's clock, which may be set at any time. It has none yet
-        while the system loads its program.
+        that is counted from the machine's clock, which may be set at any time.
         """
         record = self._record()
         try:
             process = psutil.Process(record["pid"])
-            command = process.cmdline()
-            same = not command or command[1:] == record["arguments"]
+            same = process.cmdline()[1:] == record["arguments"]
         except (KeyError, TypeError, psutil.Error):
             return None
         return process if same and is_alive(process) else None
@@ -118,6 +116,13 @@ class Part:
             "fingerprint": self._fingerprint(),
         }
         self.pid_file.write_text(json.dumps(record))
+        self._wait_for_arguments(child)
+
+    def _wait_for_arguments(self, child: subprocess.Popen[bytes]) -> None:
+        """Return once a new process shows what it is known by: for a moment it shows nothing."""
+        deadline = time.monotonic() + START_SECONDS
+        while child.poll() is None and self.process() is None and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
 
     def wait_until_ready(self) -> None:
         """Return once the part answers; raise PartFailedError if it ends or takes too long."""

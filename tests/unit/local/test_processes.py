@@ -53,12 +53,14 @@ def test_a_clock_that_is_set_takes_no_part_for_ended(
         assert part.process() is not None
 
 
-def test_a_part_whose_program_is_being_loaded_is_there(
+def test_a_process_that_shows_no_arguments_yet_has_not_ended(
     part: Part, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For a moment, which is long on a busy machine, it has no arguments to be known by."""
+    """The kernel lets its parent go on before it has written them down."""
+    read, looks = Process.cmdline, iter(range(5))
+    monkeypatch.setattr(Process, "cmdline", lambda p: read(p) if next(looks, None) is None else [])
     part.begin()
-    monkeypatch.setattr(Process, "cmdline", lambda _: [])
+    part.wait_until_ready()
     assert part.process() is not None
 
 
