@@ -1,6 +1,6 @@
 -- Places: seq is 1, 2, 3 ... in each conversation, and created_at, the branches and the search's
 -- watermark agree with it. A conversation says what its newest messages and branches are; below is how
--- that is repaired, and places are, under the lock that repair_broken takes.
+-- that is repaired, and places are, under the lock that repair_invariants takes.
 
 create function private.branch_at(user_id uuid, conversation_id uuid, seq bigint)
 returns integer

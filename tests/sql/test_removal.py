@@ -40,7 +40,7 @@ READ_THE_TABLE = {
     "private.lower_watermark(uuid,uuid)",
     "private.recount_conversation(uuid,uuid)",
     "private.recover_conversation(uuid,uuid)",
-    "private.repair_broken(uuid,text,uuid)",
+    "repair_invariants(uuid,jsonb)",
 }
 
 

@@ -64,7 +64,7 @@ ALLOWED = {
         f"search.find_messages({SEARCH})",  # under a policy no search index serves
         "private.activate_branch(uuid,uuid,integer)",  # as the next one
         "private.broadcast_message()",  # a client may not send to a topic
-        "private.broadcast_status(uuid,uuid,text,text,jsonb)",  # likewise
+        "private.broadcast(uuid,uuid,text,text,jsonb)",  # likewise
     },
 }
 
@@ -261,8 +261,7 @@ def test_whoever_sends_a_live_event_does_so_as_one_role(db: psycopg.Connection) 
     )
     assert dict(senders) == {
         "activate_branch": True,
-        "broadcast_message": True,
-        "broadcast_status": True,
+        "broadcast": True,
     }
 
 

@@ -213,8 +213,7 @@ PRIVATE_FUNCTIONS = {
         "add_message",
         "are_parts",
         "being_deleted",
-        "begin_answering",
-        "broadcast_status",
+        "broadcast",
         "bytes_beside_text",
         "choose_branch",
         "describe_rows",
@@ -251,7 +250,6 @@ PRIVATE_FUNCTIONS = {
         "resume_turn",
         "retention_action",
         "retention_bound",
-        "settle_turn",
         "title_from_request",
     },
 }

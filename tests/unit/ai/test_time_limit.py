@@ -1,13 +1,11 @@
 """The total time limit holds whatever an engine is waiting for."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.ai import EngineRequest, TextDelta, closing, within_limits
+from shared.ai import EngineEvent, EngineRequest, TextDelta, closing, within_limits
 from shared.ai.limits import Limited
 from tests.support.scripted_engine import (
     READY,
@@ -18,11 +16,6 @@ from tests.support.scripted_engine import (
     done,
     record,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from shared.ai import EngineEvent
 
 SHORT = 0.05
 

@@ -1,7 +1,5 @@
 """Topics: who receives what."""
 
-from __future__ import annotations
-
 from local.realtime.errors import RefusedError
 from local.realtime.frames import Frame
 from local.realtime.hub import Broadcast, Hub
