@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from shared.ai import (
+from shared.ai.protocol import (
     Analysis,
     AnalysisReady,
     Complexity,
@@ -15,8 +15,8 @@ from shared.ai import (
     HistoryMessage,
     Intent,
     TextDelta,
+    Usage,
 )
-from shared.ai.protocol import Usage
 
 ANALYSIS = Analysis(intent=Intent.EXPLAIN, complexity=Complexity.SIMPLE, strategy="direct_answer")
 

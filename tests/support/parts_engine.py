@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from shared.ai import (
+from shared.ai.protocol import (
     EngineEvent,
     EngineRequest,
     EngineResult,

@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from shared.ai import HistoryMessage
-from shared.ai.protocol import SummaryText, Usage
+from shared.ai.protocol import HistoryMessage, SummaryText, Usage
 
 
 class ScriptedSummariser:

@@ -12,7 +12,7 @@ from local.realtime.errors import RefusedError
 from local.realtime.frames import Frame
 from local.realtime.hub import Broadcast, Hub
 from local.realtime.rate import Rate
-from shared.ai import (
+from shared.ai.protocol import (
     AnalysisReady,
     EngineEvent,
     EngineRequest,

@@ -27,15 +27,11 @@ from pydantic_ai.models.function import FunctionModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.usage import RequestUsage
 
-from shared.ai import (
-    Complexity,
-    EngineRequest,
-    TextDelta,
-    closing,
-    within_limits,
-)
+from shared.ai.limits import Limited
 from shared.ai.model.analysis import ANALYSIS_CHARS, Analyst
 from shared.ai.model.engine import ModelEngine
+from shared.ai.protocol import Complexity, EngineRequest, TextDelta
+from shared.ai.streams import closing
 from tests.support.scripted_engine import record, rows
 
 if TYPE_CHECKING:
@@ -45,7 +41,7 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model
     from pydantic_ai.models.function import AgentInfo
 
-    from shared.ai import Analysis
+    from shared.ai.protocol import Analysis
 
 PLAN = {"intent": "create_function", "complexity": "moderate", "strategy": "generate_code"}
 SECRET = "sk-canary-1234"
@@ -254,6 +250,6 @@ async def test_a_model_that_hangs_is_timed_out_with_its_text_kept() -> None:
             is_closed.set()
 
     model = FunctionModel(plan, stream_function=stream)
-    recording = await record(within_limits(engine_of(model), time_limit=0.5))
+    recording = await record(Limited(engine_of(model), seconds=0.5))
     assert (recording.error_type, recording.result.message) == ("timeout", "So far")
     assert is_closed.is_set()

@@ -6,13 +6,16 @@ from typing import Any
 import pytest
 from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart, ToolReturnPart
 
-from shared.ai import EngineRequest, HistoryMessage, create_engine
+from shared.ai import engine_for
 from shared.ai.history import NO_RESULT
 from shared.ai.model import messages
 from shared.ai.model.items import model_items
 from shared.ai.model.messages import as_conversation, as_messages
+from shared.ai.protocol import EngineRequest, HistoryMessage
+from shared.config import Settings
 from tests.support.fake_provider import running_provider, strictly
 from tests.support.scripted_engine import record
+from tests.support.unit_settings import unit_settings
 
 CALL = {"type": "tool-weather", "toolCallId": "c1", "input": {"at": "X"}}
 STATES: dict[str, dict[str, Any]] = {
@@ -24,6 +27,12 @@ STATES: dict[str, dict[str, Any]] = {
     "output-error": {"errorText": "No such city."},
     "output-denied": {"approval": {"id": "a", "approved": False}},
 }
+
+
+def settings_of(base_url: str) -> Settings:
+    return unit_settings(
+        mega_mind_model="openai:m", mega_mind_base_url=base_url, mega_mind_classification="rules"
+    )
 
 
 def text(words: str) -> dict[str, Any]:
@@ -105,7 +114,7 @@ async def test_a_strict_provider_takes_the_history(state: str) -> None:
     """The tools that were called are named to it, and it may call none."""
     with running_provider() as provider:
         provider.answer = strictly("Fine.")
-        engine = create_engine(model="openai:m", base_url=provider.base_url, classification="rules")
+        engine = engine_for(settings_of(provider.base_url))
         recording = await record(engine, "And now?", history(call(state), text("Cold.")))
         assert recording.text == "Fine."
         (asked,) = provider.asked
@@ -122,7 +131,7 @@ async def test_negative_control_the_strict_provider_refuses_an_open_call(
     )
     with running_provider() as provider:
         provider.answer = strictly("Fine.")
-        engine = create_engine(model="openai:m", base_url=provider.base_url, classification="rules")
+        engine = engine_for(settings_of(provider.base_url))
         rows = history(call("input-available"), text("Cold."))
         recording = await record(engine, "And now?", rows)
         assert not recording.result.success
