@@ -138,14 +138,8 @@ class TurnWorker:
                 turn_id=running.id,
                 attempt=attempt,
                 message_id=message_id,
-                status=reply.status,
-                content=reply.content,
-                generated_code=reply.generated_code,
-                metadata=reply.metadata,
-                error=reply.error,
                 tokens=running.tokens,
-                parts=reply.parts,
-                native=reply.native,
+                **reply.columns(),
             )
             if done.outcome == "completed":
                 return done
