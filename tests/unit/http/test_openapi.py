@@ -83,13 +83,6 @@ def test_every_word_is_of_the_api() -> None:
     assert WORDS.keys() - used == set()
 
 
-def all_errors(base: type[errors.AppError] = errors.AppError) -> Iterator[type[errors.AppError]]:
-    """Yield each class of error that is answered."""
-    for error in base.__subclasses__():
-        yield error
-        yield from all_errors(error)
-
-
 @pytest.mark.promise("documentation", red="an endpoint's own error isn't named at it")
 def test_every_error_stands_at_an_operation_with_its_status() -> None:
     """By its code, with the sentence that is answered."""
@@ -99,10 +92,10 @@ def test_every_error_stands_at_an_operation_with_its_status() -> None:
         for status, answer in operation["responses"].items()
         for code in answer.get("content", {}).get("application/json", {}).get("examples", {})
     }
-    assert said >= {(error.status, error.code) for error in all_errors()}
+    assert said >= {(error.status, error.code) for error in errors.every_error()}
 
 
 def test_the_page_of_errors_has_each_code() -> None:
     """And says what to do about it."""
     page = (ROOT / "docs" / "errors.md").read_text()
-    assert [error.code for error in all_errors() if f"`{error.code}`" not in page] == []
+    assert [error.code for error in errors.every_error() if f"`{error.code}`" not in page] == []
