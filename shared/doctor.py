@@ -20,6 +20,7 @@ import jwt
 
 from .auth.caller import Caller
 from .config import ConfigurationError, load_settings
+from .config.problems import fail
 from .container import Container
 from .errors import (
     AppError,
@@ -135,9 +136,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load_settings()
         report = asyncio.run(_examine(settings, options))
     except ConfigurationError as exc:
-        return _fail(f"configuration error: {exc}", MISCONFIGURED)
+        return fail(f"configuration error: {exc}", MISCONFIGURED)
     except AppError as exc:
-        return _fail(_why_not(exc, settings), UNREACHABLE)
+        return fail(_why_not(exc, settings), UNREACHABLE)
     _print_report(report, as_json=options.json)
     return WELL if report.is_well else BROKEN
 
@@ -245,11 +246,6 @@ def _verdict(report: Report) -> str:
     is_after_repair = report.repaired is not None
     advice = "a repair can't mend it" if is_after_repair else "--repair mends what can be mended"
     return f"Broken: {', '.join(report.failed())}; {advice}."
-
-
-def _fail(reason: str, code: int) -> int:
-    print(reason, file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":
