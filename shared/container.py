@@ -121,13 +121,8 @@ class Container:
         from .ai import summariser_for
         from .turns.summaries import Summaries
 
-        return Summaries(
-            self.persistence,
-            self._summariser or summariser_for(self.settings),
-            history_tokens=self.settings.history_tokens,
-            summary_tokens=self.settings.summary_tokens,
-            time_limit=self.settings.engine_timeout,
-        )
+        summariser = self._summariser or summariser_for(self.settings)
+        return Summaries(self.persistence, summariser, self.settings)
 
     @property
     def engine_name(self) -> str:
