@@ -69,7 +69,7 @@ test: $(READY) ## every test (POSTGRES=15 or 17 for the stack, else 18; TESTS=te
 		$(RUN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 quick: $(READY) ## every test that needs no stack, in less than a minute
-	@$(RUN)/pytest -q -n 2 --dist loadfile -m "not stack" tests/unit tests/contract
+	@$(RUN)/pytest -q -n 2 --dist loadfile -p no:schemathesis -m "not stack" tests/unit tests/contract
 
 mutations: $(READY) ## break the heart in known ways; each has to turn its tests red
 	@$(RUN)/python -m tests.mutations

@@ -133,8 +133,10 @@ class WarmProcess:
     def turn(self) -> None:
         """Take a turn with the default history."""
         begun = self._turn(**self._known)
-        first, newest = begun["context"]["first"], begun["history"][-1]
-        self._known = {"known_from": first, "known_id": newest["id"]}
+        self._known = {
+            "known_from": begun["context"]["first"],
+            "known_id": begun["user_message"]["id"],
+        }
 
 
 def sign_in(db: psycopg.Connection, user_id: str) -> None:

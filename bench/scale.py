@@ -78,7 +78,11 @@ class Users:
     def analytics(self) -> None:
         """Sum up thirty days."""
         user_id, _ = self.one()
-        query = "select public.conversation_analytics(%s, now() - interval '30 days', now(), 'day')"
+        query = (
+            "select public.conversation_analytics(%s, now() - interval '30 days', now(),"
+            " jsonb_agg(now() - n * interval '1 day' order by n desc))"
+            " from generate_series(0, 30) as n"
+        )
         self._as_user(user_id, query, user_id)
 
     def export(self) -> None:

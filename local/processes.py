@@ -116,6 +116,13 @@ class Part:
             "fingerprint": self._fingerprint(),
         }
         self.pid_file.write_text(json.dumps(record))
+        self._wait_for_arguments(child)
+
+    def _wait_for_arguments(self, child: subprocess.Popen[bytes]) -> None:
+        """Return once a new process shows what it is known by: for a moment it shows nothing."""
+        deadline = time.monotonic() + START_SECONDS
+        while child.poll() is None and self.process() is None and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
 
     def wait_until_ready(self) -> None:
         """Return once the part answers; raise PartFailedError if it ends or takes too long."""

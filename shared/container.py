@@ -54,7 +54,7 @@ class Container:
         self.http = create_pool(settings)
         self.shares = Shares(settings)
         self._roads = create_roads(settings, self.http)
-        self._replica = create_replica(settings)
+        self._replica = create_replica(settings, next(iter(self._roads.values())))
         stores = {name: self._store_at(road) for name, road in self._roads.items()}
         self.stores = {name: Persistence(store) for name, store in stores.items()}
         if settings.store_of is None:

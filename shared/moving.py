@@ -29,19 +29,20 @@ if TYPE_CHECKING:
 MOVED, REFUSED, UNREACHABLE = 0, 1, 3
 
 # Rows are taken as they are: no trigger gives a place, sends an event or counts a deletion. And
-# both servers write a row as the same text.
+# both servers write a row as the same text. Only until the commit, since a pooler gives the
+# connection to others.
 SESSION: Final = """
-set session_replication_role = replica;
-set search_path = '';
-set row_security = off;
-set timezone = 'UTC';
-set datestyle = 'ISO';
-set extra_float_digits = 1;
-set bytea_output = 'hex';
-set statement_timeout = 0;
-set idle_in_transaction_session_timeout = 0;
-set lock_timeout = '5s';
-set synchronous_commit = on;
+set local session_replication_role = replica;
+set local search_path = '';
+set local row_security = off;
+set local timezone = 'UTC';
+set local datestyle = 'ISO';
+set local extra_float_digits = 1;
+set local bytea_output = 'hex';
+set local statement_timeout = 0;
+set local idle_in_transaction_session_timeout = 0;
+set local lock_timeout = '5s';
+set local synchronous_commit = on;
 """
 
 ALONE: Final = "select pg_advisory_xact_lock(hashtextextended(%s, 0))"
@@ -71,13 +72,19 @@ having bool_or(a.attname = 'user_id')
 order by c.relname <> 'conversations', n.nspname, c.relname
 """
 
-# Somebody's own, which would stay behind and refer to nothing: no foreign key is asked here.
+# Somebody's own, which would refer to nothing: no foreign key is asked here. And old tables that an
+# adoption has put aside, which no erasure at the destination would reach.
 LEFT_BEHIND: Final = """
-select string_agg(distinct k.conrelid::regclass::text, ', ')
-from pg_constraint as k
-where k.contype = 'f'
-  and k.confrelid = any (%(ours)s::regclass[])
-  and k.conrelid <> all (%(ours)s::regclass[])
+select string_agg(distinct behind.id::regclass::text, ', ')
+from (
+    select k.conrelid
+    from pg_constraint as k
+    where k.contype = 'f'
+      and k.confrelid = any (%(ours)s::regclass[])
+      and k.conrelid <> all (%(ours)s::regclass[])
+    union all
+    select to_regclass('legacy_chat.conversations')
+) as behind (id)
 """
 
 ROWS: Final = sql.SQL("select {columns} from {table} where user_id = {user}")
@@ -183,7 +190,7 @@ def _same_tables(source: Connection, destination: Connection, schema: str) -> li
         raise RefusedError("the two stores have not the same tables, or none")
     (left,) = source.execute(LEFT_BEHIND, {"ours": [str(table) for table in tables]}).fetchall()
     if left[0]:
-        raise RefusedError(f"{left[0]} refers to such rows without user_id, and would stay behind")
+        raise RefusedError(f"{left[0]} names no user_id, or an old table, and would stay behind")
     return tables
 
 

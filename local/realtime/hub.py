@@ -6,6 +6,7 @@ is delivered a message loses its channel.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -59,11 +60,13 @@ class Hub:
 
     def __init__(self, rate: Rate) -> None:
         self.rate = rate
+        self.has_members = asyncio.Event()
         self._members: dict[tuple[str, bool], dict[Member, None]] = {}
 
     def enter(self, member: Member) -> None:
         """Let a member receive what is sent from now on."""
         self._members.setdefault((member.topic, member.is_private), {})[member] = None
+        self.has_members.set()
 
     def leave(self, member: Member) -> None:
         """Take a member out; twice is fine."""
@@ -72,6 +75,8 @@ class Hub:
         members.pop(member, None)
         if not members:
             self._members.pop(key, None)
+        if not self._members:
+            self.has_members.clear()
 
     def send(self, broadcast: Broadcast, *, sender: Member | None = None) -> None:
         """Deliver to everybody on the topic but the sender."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from local.realtime.hub import Hub
 
 POLL_SECONDS = 0.02
+IDLE_SECONDS = 0.2  # while nobody is on a topic
 RECONNECT_SECONDS = (0.1, 2.0)  # the first and the longest pause
 DAYS_KEPT = 3
 
@@ -75,6 +77,8 @@ class Listener:
                 for row in await (await connection.execute(_TAKE)).fetchall():
                     self._deliver(row)
                 await asyncio.sleep(POLL_SECONDS)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._hub.has_members.wait(), IDLE_SECONDS)
 
     def _deliver(self, row: tuple[Any, ...]) -> None:
         topic, event, is_private, payload, row_id = row

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from .base import Envelope, Limit, Moment, PlainUuid, RequestBody
+from .buckets import Bucket, bucket_bounds, known_zone
 
-Bucket = Literal["hour", "day", "week", "month"]
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class RangeRequest(RequestBody):
@@ -36,11 +38,20 @@ class ConversationAnalyticsRequest(RangeRequest):
     }
 
     bucket: Bucket = "day"
-    time_zone: Annotated[str, Field(max_length=64)] = Field(
+    time_zone: Annotated[str, Field(max_length=64), AfterValidator(known_zone)] = Field(
         default="UTC", examples=["Europe/Berlin"], description="An IANA name."
     )
     project_id: PlainUuid | None = None
     user_id: PlainUuid | None = None
+
+    @model_validator(mode="after")
+    def _in_buckets(self) -> Self:
+        self.bounds()
+        return self
+
+    def bounds(self) -> list[datetime]:
+        """Return where the buckets begin, and where the last of them ends."""
+        return bucket_bounds(self.starts_at, self.ends_at, self.bucket, self.time_zone)
 
 
 class Spread(Envelope):

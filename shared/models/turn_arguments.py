@@ -38,6 +38,7 @@ class TurnBegin(TypedDict):
     opens_conversation: NotRequired[bool]
     known_from: NotRequired[int | None]
     known_id: NotRequired[UUID | None]
+    known_tokens: NotRequired[int | None]
 
 
 class TurnCompletion(TypedDict):

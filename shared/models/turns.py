@@ -5,18 +5,12 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal, Self
 from uuid import UUID
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from ..encoding.parts import Part, text_of
 from ..encoding.sizes import MAX_PARTS_BYTES, stored_size
 from .base import Envelope, Metadata, PlainUuid, RequestBody, Text
-from .context import HistoryContext
+from .context import History
 from .parts import RequestParts, parts_with_text
 from .rows import ConversationRow, MessageRow, TurnRow, TurnStatus
 
@@ -188,23 +182,32 @@ class DraftPart(BaseModel):
     part: dict[str, Any]
 
 
-class TurnRecord(BaseModel):
-    """What begin_turn, complete_turn, load_turn and cancel_turn return.
-
-    `history` is rows as the store sends them, or the engine's messages where they were read before.
-    """
+class TurnRecord(History):
+    """What begin_turn, load_turn and cancel_turn return."""
 
     outcome: Literal["started", "taken_over", "replayed", "in_progress", "completed", "superseded"]
     turn: TurnRow
     conversation: ConversationRow
     user_message: MessageRow
     reply: MessageRow | None
-    history: list[Any]
-    context: HistoryContext | None = None
     draft: str = ""
     draft_parts: list[DraftPart] = Field(default_factory=list)
     seconds: float = 0.0  # since it began, by the store's clock; of load_turn alone
     is_expired: bool = False
+
+    def ended(self, done: CompletedTurn) -> TurnRecord:
+        """Return it as it is once it was completed."""
+        return self.model_copy(
+            update={"outcome": done.outcome, "turn": done.turn, "reply": done.reply}
+        )
+
+
+class CompletedTurn(BaseModel):
+    """What complete_turn returns; `superseded` where another worker has the turn or its reply."""
+
+    outcome: Literal["completed", "superseded"]
+    turn: TurnRow
+    reply: MessageRow | None
 
 
 class TurnNews(BaseModel):

@@ -32,9 +32,16 @@ class AnalyticsCalls(Calls):
         prices: Mapping[str, ModelPrice],
     ) -> ConversationAnalyticsResponse:
         """Count a user's turns in a range, in all and for each bucket."""
-        given = {**dict(request), "user_id": user_id, "prices": _plain(prices)}
         return await self._call_with_retries(
-            ConversationAnalyticsResponse, "conversation_analytics", caller, **given
+            ConversationAnalyticsResponse,
+            "conversation_analytics",
+            caller,
+            user_id=user_id,
+            starts_at=request.starts_at,
+            ends_at=request.ends_at,
+            bounds=[bound.isoformat() for bound in request.bounds()],
+            project_id=request.project_id,
+            prices=_plain(prices),
         )
 
     async def project_usage(

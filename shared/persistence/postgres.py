@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 CANCEL_SECONDS: Final = 0.5
 READ_ONLY: Final = "25006"  # a primary that has become a standby
 NOT_THERE: Final = {"42883", "3F000"}  # the function with these arguments, its schema
+NO_ROLE: Final = {"22023", "42501"}  # it is missing, or the login role is none of its members
 
 # Settings and call go as one message, which is one round trip and one transaction: the settings end
 # with it. Nothing else may hold them, since a pooler gives the connection to anyone next.
@@ -138,6 +139,7 @@ def _meaning(exc: psycopg.Error, function: str, role: str) -> AppError:
         return unavailable(function, f"{type(exc).__name__}: {first_line}")
     if exc.diag.context is None and code in NOT_THERE:
         return SchemaBehindError()
-    if f'"{role}"' in message:  # it is missing, or the login role is none of its members
+    # Each language of the server's has quotation marks of its own.
+    if exc.diag.context is None and code in NO_ROLE and role in message:
         return unavailable(function, message)
     return meaning(code, message, function, as_user=role == "authenticated")

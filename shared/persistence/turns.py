@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ..models.turns import (
+    CompletedTurn,
     CountedTokens,
     CountedTurn,
     ExpiredTurns,
@@ -99,9 +100,9 @@ class TurnCalls(Calls):
     async def list_expired_turns(self) -> ExpiredTurns:
         """List the turns of all users whose lease is over, a thousand at most."""
 
-    async def complete_turn(self, **done: Unpack[TurnCompletion]) -> TurnRecord:
+    async def complete_turn(self, **done: Unpack[TurnCompletion]) -> CompletedTurn:
         """Commit the reply and close the turn; outcome `superseded` where another worker has it."""
-        return await self._call(TurnRecord, "complete_turn", is_urgent=True, **_given(done))
+        return await self._call(CompletedTurn, "complete_turn", is_urgent=True, **_given(done))
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -147,6 +147,7 @@ class TurnStarter:
             opens_conversation=request.opens_conversation,
             known_from=known.first if known else None,
             known_id=known.newest_id if known else None,
+            known_tokens=known.tokens if known else None,
         )
         return self._histories.completed(record, known)
 

@@ -66,9 +66,9 @@ def given_context(
 
 def fitted(row: HistoryMessage, tokens: int) -> HistoryMessage:
     """Return the row, cut where it takes more tokens than these: to its text, then."""
-    content = cut_to_tokens(row.content, tokens, mark=CUT)
-    if content == row.content:
+    if row.tokens <= tokens:
         return row
+    content = cut_to_tokens(row.content, tokens, mark=CUT)
     said_of_it = row.model_dump(exclude={"content", "parts", "native"})
     return HistoryMessage(content=content, **said_of_it)
 

@@ -16,13 +16,11 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from ..ai.protocol import HISTORY
+from ..ai.protocol import HISTORY, HistoryMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..ai.protocol import HistoryMessage
-    from ..models.context import HistoryContext
     from ..models.turns import TurnRecord
 
 MOST_BYTES: Final = 64 * 1024 * 1024
@@ -41,6 +39,7 @@ class KnownHistory:
     first: int
     newest_id: UUID
     messages: list[HistoryMessage]
+    tokens: int | None  # if they are all that is to be given
     size: int
     used_at: float
 
@@ -79,28 +78,27 @@ class Histories:
         if context.known and known is not None:
             kept, kept_size = known.since(context.first)
             messages, size = kept + messages, kept_size + size
-        newest_id = record.history[-1]["id"] if len(sent) > len(summary) else None
-        if newest_id is None and known is not None and context.known:
-            newest_id = known.newest_id
-        self._keep(record, context, messages, newest_id, size=size)
+        self._keep(record, messages, size=size)
         return record.model_copy(update={"history": summary + messages})
 
-    def _keep(
-        self,
-        record: TurnRecord,
-        context: HistoryContext,
-        messages: list[HistoryMessage],
-        newest_id: UUID | str | None,
-        *,
-        size: int,
-    ) -> None:
+    def _keep(self, record: TurnRecord, messages: list[HistoryMessage], *, size: int) -> None:
+        """Keep a turn's history with the message that it answers, which comes next in it."""
         key = (record.turn.user_id, record.conversation.id)
         self._drop(key)
-        if newest_id is None or not context.is_complete or size > self._most_bytes // 4:
+        context, asked = record.context, record.user_message
+        if context is None or not context.is_complete or size > self._most_bytes // 4:
             return
-        newest = newest_id if isinstance(newest_id, UUID) else UUID(newest_id)
-        self._kept[key] = KnownHistory(context.first, newest, messages, size, self._clock())
-        self._size += size
+        newest = HistoryMessage.model_validate(asked, from_attributes=True)
+        is_all = context.is_whole and context.first == context.covers_to + 1
+        self._kept[key] = KnownHistory(
+            first=context.first,
+            newest_id=asked.id,
+            messages=[*messages, newest],
+            tokens=context.since_tokens + newest.tokens if is_all else None,
+            size=size + _size_of(newest),
+            used_at=self._clock(),
+        )
+        self._size += self._kept[key].size
         while self._size > self._most_bytes:
             self._drop(next(iter(self._kept)))
         self._forget_later()

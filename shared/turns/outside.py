@@ -197,7 +197,7 @@ class OutsideTurns:
         log.info("message_saved", role="assistant", turn_id=str(writer.turn_id))
         context = self._contexts.pop(writer.turn_id, None)
         self._summaries.after_reply(record.model_copy(update={"context": context}), reply.content)
-        return done
+        return record.ended(done)
 
     async def _superseded(self, writer: Attempt) -> TurnSupersededError:
         """Return the error that says how the turn stands; raise TurnNotFoundError for none."""

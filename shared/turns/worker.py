@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ..ai.protocol import Engine, EngineResult
     from ..config import Settings
-    from ..models.turns import TurnRecord
+    from ..models.turns import CompletedTurn, TurnRecord
     from ..persistence import Persistence
     from .engine_run import ReplyEvent
     from .live_events import LiveEvents
@@ -124,9 +124,11 @@ class TurnWorker:
         saving.info("message_saved", status=reply.status)
         error = (reply.error or {}).get("type", "none")
         telemetry.count("turns.ended", outcome=reply.status, error=error)
-        return done
+        return running.record.ended(done)
 
-    async def _complete(self, running: RunningTurn, reply: Reply, message_id: UUID) -> TurnRecord:
+    async def _complete(
+        self, running: RunningTurn, reply: Reply, message_id: UUID
+    ) -> CompletedTurn:
         """Ask once to store the reply, as the attempt that this worker is by now.
 
         And once more if it was refused as an attempt that has been adopted meanwhile.

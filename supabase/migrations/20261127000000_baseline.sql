@@ -24,12 +24,18 @@ create function public.ping()
 returns jsonb
 language sql stable security invoker set search_path = ''
 as $$
-    select jsonb_build_object('version', '20261127000001');
+    select jsonb_build_object(
+        'version', '20261127000001',
+        'position', pg_wal_lsn_diff(
+            case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end,
+            '0/0'
+        )
+    );
 $$;
 
 revoke all on function public.ping from public, anon, authenticated, service_role;
 grant execute on function public.ping to service_role;
-comment on function public.ping is 'Answers the version of the newest migration: what a deep health check asks, and the doctor compares.';
+comment on function public.ping is 'Answers the version of the newest migration, which a deep health check asks and the doctor compares, and how far the log of this server is, written or replayed: {version, position}.';
 
 -- Rows that are made one after another have ids side by side: with random ones each would be written
 -- to another page of an index, which goes into the log whole after each checkpoint.
@@ -197,6 +203,29 @@ $$;
 
 grant execute on function private.being_deleted to authenticated, service_role;
 comment on function private.being_deleted is 'The ids of a user''s conversations that are being deleted: what hangs on them is nobody''s to see.';
+
+create function private.find_conversation(user_id uuid, conversation_id uuid)
+returns private.conversations
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_conversation private.conversations;
+begin
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = find_conversation.user_id and c.id = find_conversation.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+    return v_conversation;
+end;
+$$;
+
+grant execute on function private.find_conversation to authenticated, service_role;
+comment on function private.find_conversation is 'A user''s conversation, as far as the caller may see it. Raises PT404.';
 
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
 -- far deeper than most readers of JSON follow. Triggers and no checks, as with messages, which would be
@@ -1214,7 +1243,10 @@ returns bigint
 language plpgsql immutable security invoker set search_path = ''
 as $$
 begin
-    return (select coalesce(sum(upper(r) - lower(r)), 0) from unnest(path) as r);
+    if path = int8multirange(range_merge(path)) then
+        return coalesce(upper(path) - lower(path), 0); -- as most are: without a look
+    end if;
+    return (select sum(upper(r) - lower(r)) from unnest(path) as r);
 end;
 $$;
 
@@ -1318,46 +1350,13 @@ comment on function private.find_siblings is 'For each message of a page that ha
 -- Live events on the private topic conversation:<id>. They are sent inside the transaction that
 -- writes the row, so none is about something that was rolled back. They are hints: the
 -- tables are the truth, and realtime.send turns its own failures into warnings.
-create function private.describe_event(message jsonb)
-returns jsonb
-language plpgsql immutable strict security invoker set search_path = ''
-as $$
-declare
-    -- Realtime carries 256 kB a payload on the smallest plan; larger rows are fetched.
-    c_row_limit constant integer := 32768;
-begin
-    if pg_column_size(message) > c_row_limit then
-        return jsonb_build_object(
-            'id', message -> 'id',
-            'seq', message -> 'seq',
-            'role', message -> 'role',
-            'turnId', message -> 'turn_id'
-        );
-    end if;
-    return jsonb_build_object(
-        'id', message -> 'id',
-        'seq', message -> 'seq',
-        'role', message -> 'role',
-        'turnId', message -> 'turn_id',
-        'row', message
-    );
-end;
-$$;
-
-comment on function private.describe_event is 'The event of a message, with its row while that is small.';
-
 create function private.broadcast_message()
 returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
     if coalesce(current_setting('message_persistence.is_importing', true), '') = '' then
-        perform realtime.send(
-            private.describe_event(to_jsonb(new)),
-            'message',
-            'conversation:' || new.conversation_id,
-            true
-        );
+        perform private.broadcast(new.conversation_id, message => to_jsonb(new));
     end if;
     return null;
 end;
@@ -1375,10 +1374,10 @@ create trigger messages_broadcast
 -- its own within this one for each. Where the platform's table isn't what it is here, it is left to that
 -- function. Runs as its owner, as the one above: the statements would be planned again each time that
 -- another role calls it.
-create function private.broadcast_status(
+create function private.broadcast(
     conversation_id uuid,
-    turn_id uuid,
-    status text,
+    turn_id uuid default null,
+    status text default null,
     failure text default null,
     message jsonb default null
 )
@@ -1386,12 +1385,30 @@ returns void
 language plpgsql volatile security definer set search_path = ''
 as $$
 declare
+    -- Realtime carries 256 kB a payload on the smallest plan; larger rows are fetched.
+    c_row_limit constant integer := 32768;
     v_topic constant text := 'conversation:' || conversation_id;
-    v_message constant jsonb := private.describe_event(message);
-    v_status constant jsonb := jsonb_strip_nulls(jsonb_build_object(
-        'turnId', turn_id, 'status', status, 'message', failure
-    ));
+    v_message jsonb;
+    v_status jsonb;
 begin
+    if message is not null then
+        v_message := jsonb_build_object(
+            'id', message -> 'id',
+            'seq', message -> 'seq',
+            'role', message -> 'role',
+            'turnId', message -> 'turn_id',
+            'row', message
+        );
+        if pg_column_size(message) > c_row_limit then
+            v_message := v_message - 'row';
+        end if;
+    end if;
+    if status is not null then
+        v_status := jsonb_strip_nulls(jsonb_build_object(
+            'turnId', turn_id, 'status', status, 'message', failure
+        ));
+    end if;
+
     -- With ids that grow: random ones would each be on another page of the platform's index.
     insert into realtime.messages (id, topic, extension, event, payload, private)
     select private.new_id(), v_topic, 'broadcast', e.event, e.payload, true
@@ -1402,12 +1419,14 @@ exception
         if message is not null then
             perform realtime.send(v_message, 'message', v_topic, true);
         end if;
-        perform realtime.send(v_status, 'status', v_topic, true);
+        if status is not null then
+            perform realtime.send(v_status, 'status', v_topic, true);
+        end if;
 end;
 $$;
 
-grant execute on function private.broadcast_status to service_role;
-comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, behind the message that came with it, as part of this transaction.';
+grant execute on function private.broadcast to service_role;
+comment on function private.broadcast is 'Sends a message, with its row while that is small, and behind it a turn''s status to their conversation''s topic, either or both, as part of this transaction.';
 
 -- Only the owner listens. The topic is compared as text: a stranger's odd topic must not raise.
 -- There is no policy for insert, so clients can't send. As text, since the migration that makes it
@@ -1466,6 +1485,9 @@ create trigger conversations_forget_events
     referencing old table as removed
     for each statement
     execute function private.forget_events();
+
+-- Also where a user is moved away: no erasure would find them here later.
+alter table public.conversations enable always trigger conversations_forget_events;
 
 -- What turns leave behind beside their rows: keys that outlive a deleted conversation, so that a late
 -- retry brings nothing back, and moments that a limit counts, else whoever deletes as they go, or has
@@ -1745,7 +1767,7 @@ comment on column public.summaries.through_message_id is 'The newest message it 
 create function private.newest_summary(
     user_id uuid,
     conversation_id uuid,
-    path int8multirange,
+    inout path int8multirange,
     out seq bigint,
     out content text,
     out through_seq bigint
@@ -1775,11 +1797,27 @@ begin
       and through.seq <@ path
     order by through.seq desc
     limit 1;
+
+    path := path - coalesce(
+        (
+            select range_agg(int8range(m.seq, m.seq, '[]'))
+            from public.summaries as s
+            cross join lateral (
+                select *
+                from public.messages
+                where messages.user_id = s.user_id and messages.id = s.id
+                offset 0
+            ) as m
+            where s.user_id = newest_summary.user_id
+              and s.conversation_id = newest_summary.conversation_id
+        ),
+        '{}'
+    );
 end;
 $$;
 
 grant execute on function private.newest_summary to authenticated, service_role;
-comment on function private.newest_summary is 'The newest summary of a path, which is one whose newest message is on it: its place, its text, and the place up to which it covers; nulls where there is none.';
+comment on function private.newest_summary is 'The newest summary of a path, which is one whose newest message is on it: its place, its text, and the place up to which it covers, nulls where there is none; and the path without any summary.';
 
 create function public.load_unsummarised(
     user_id uuid,
@@ -1788,6 +1826,8 @@ create function public.load_unsummarised(
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
+set enable_sort = off -- as with a history
+set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -1797,7 +1837,6 @@ declare
     v_kept constant integer := v_budget / 4;
     v_page constant integer := v_budget / 2;
     v_longest constant integer := greatest(v_budget / 8, c_message_tokens + 1);
-    v_ours uuid[];
     v_previous text;
     v_covered bigint;
     v_row record;
@@ -1806,9 +1845,7 @@ declare
     v_last bigint;
     v_conversation private.conversations;
     v_path int8multirange;
-    v_rest int8multirange;
-    v_part int8multirange;
-    v_messages jsonb;
+    v_messages jsonb[] := '{}';
 begin
     select c.* into v_conversation
     from private.conversations as c
@@ -1820,84 +1857,18 @@ begin
     end if;
 
     -- Of the path that was written to last: the reply that made this due is on it.
-    v_path := private.path_to(user_id, v_conversation, v_conversation.last_branch);
+    select n.path, n.content, coalesce(n.through_seq, 0)
+    into v_path, v_previous, v_covered
+    from private.newest_summary(
+        user_id, conversation_id,
+        private.path_to(user_id, v_conversation, v_conversation.last_branch)
+    ) as n;
 
-    select coalesce(array_agg(s.id), '{}') into v_ours
-    from public.summaries as s
-    where s.user_id = load_unsummarised.user_id
-      and s.conversation_id = load_unsummarised.conversation_id;
-
-    select n.content, n.through_seq
-    into v_previous, v_covered
-    from private.newest_summary(user_id, conversation_id, v_path) as n;
-
-    v_covered := coalesce(v_covered, 0);
     v_path := v_path * int8multirange(int8range(v_covered + 1, null));
 
-    v_rest := v_path;
-    <<back>>
-    while not isempty(v_rest) loop
-        v_part := private.part_of(v_rest, -100);
-        v_rest := v_rest - v_part;
-        for v_row in
-            select m.seq, octet_length(m.content) as bytes
-            from unnest(v_part) as part
-            cross join lateral (
-                select *
-                from public.messages
-                where messages.user_id = load_unsummarised.user_id
-                  and messages.conversation_id = load_unsummarised.conversation_id
-                  and messages.seq >= lower(part)
-                  and messages.seq < upper(part)
-                offset 0
-            ) as m
-            where m.id <> all (v_ours)
-            order by m.seq desc
-        loop
-            v_tokens := v_tokens + least((v_row.bytes + 2) / 3 + c_message_tokens, v_longest);
-            if v_tokens > v_kept then
-                v_through := v_row.seq;
-                exit back;
-            end if;
-        end loop;
-    end loop;
-
-    v_path := v_path * int8multirange(int8range(null, v_through + 1));
-    v_tokens := 0;
-    v_rest := v_path;
-    <<onwards>>
-    while not isempty(v_rest) loop
-        v_part := private.part_of(v_rest, 100);
-        v_rest := v_rest - v_part;
-        for v_row in
-            select m.seq, octet_length(m.content) as bytes
-            from unnest(v_part) as part
-            cross join lateral (
-                select *
-                from public.messages
-                where messages.user_id = load_unsummarised.user_id
-                  and messages.conversation_id = load_unsummarised.conversation_id
-                  and messages.seq >= lower(part)
-                  and messages.seq < upper(part)
-                offset 0
-            ) as m
-            where m.id <> all (v_ours)
-            order by m.seq
-        loop
-            v_tokens := v_tokens + least((v_row.bytes + 2) / 3 + c_message_tokens, v_longest);
-            exit onwards when v_tokens > v_page and v_last is not null;
-            v_last := v_row.seq;
-        end loop;
-    end loop;
-
-    select coalesce(jsonb_agg(to_jsonb(h) order by h.seq), '[]') into v_messages
-    from (
-        select m.seq, m.role, left(m.content, v_longest * 3) as content,
-               case
-                   when m.role = 'assistant' and m.metadata -> 'success' = 'false'
-                       then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
-               end as failure
-        from unnest(v_path * int8multirange(int8range(1, coalesce(v_last, 0) + 1))) as part
+    for v_row in
+        select m.seq, (octet_length(m.content) + 2) / 3 + c_message_tokens as tokens
+        from (select part from unnest(v_path) as part order by part desc) as newest_first (part)
         cross join lateral (
             select *
             from public.messages
@@ -1905,14 +1876,50 @@ begin
               and messages.conversation_id = load_unsummarised.conversation_id
               and messages.seq >= lower(part)
               and messages.seq < upper(part)
+            order by messages.seq desc
             offset 0
         ) as m
-        where m.id <> all (v_ours)
-    ) as h;
+    loop
+        v_tokens := v_tokens + least(v_row.tokens, v_longest);
+        if v_tokens > v_kept then
+            v_through := v_row.seq;
+            exit;
+        end if;
+    end loop;
+
+    v_tokens := 0;
+    for v_row in
+        select m.seq, m.role, left(m.content, v_longest * 3) as content,
+               case
+                   when m.role = 'assistant' and m.metadata -> 'success' = 'false'
+                       then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
+               end as failure,
+               (octet_length(m.content) + 2) / 3 + c_message_tokens as tokens
+        from (
+            select part
+            from unnest(v_path * int8multirange(int8range(null, v_through + 1))) as part
+            order by part
+        ) as oldest_first (part)
+        cross join lateral (
+            select *
+            from public.messages
+            where messages.user_id = load_unsummarised.user_id
+              and messages.conversation_id = load_unsummarised.conversation_id
+              and messages.seq >= lower(part)
+              and messages.seq < upper(part)
+            order by messages.seq
+            offset 0
+        ) as m
+    loop
+        v_tokens := v_tokens + least(v_row.tokens, v_longest);
+        exit when v_tokens > v_page and v_last is not null;
+        v_last := v_row.seq;
+        v_messages := v_messages || to_jsonb(v_row) - 'tokens';
+    end loop;
 
     return jsonb_build_object(
         'previous', v_previous,
-        'messages', v_messages,
+        'messages', to_jsonb(v_messages),
         'covers_to', v_last,
         'longest', v_longest
     );
@@ -2018,7 +2025,7 @@ comment on function public.write_summary is 'Adds a summary of everything up to 
 -- the bytes in UTF-8, rounded up, and four more for each message, as shared/ai/tokens.py does: a length
 -- in bytes is known without reading the text itself.
 
--- Its messages as text: as jsonb each would be built, copied into the answer and written out again.
+-- By columns: Postgres writes an array at once, of objects it would look up for each how to write them.
 create function private.read_history(
     user_id uuid,
     conversation_id uuid,
@@ -2026,9 +2033,9 @@ create function private.read_history(
     path int8multirange,
     known_from bigint default null,
     known_id uuid default null,
-    out history json,
-    out context json
+    known_tokens bigint default null
 )
+returns json
 language plpgsql stable security invoker set search_path = ''
 set enable_sort = off -- an index has them in their order: sorted, all would be read
 set jit = off -- compiling takes longer than reading a history
@@ -2040,70 +2047,73 @@ declare
     v_budget constant integer := greatest(history_tokens, 0);
     -- Where not everything fits, one long message does not push out all the others.
     v_longest constant integer := greatest(v_budget / 4, c_message_tokens + 1);
-    -- One range, where nothing was edited or regenerated: then counting takes no look at a table.
-    v_is_straight constant boolean := path = int8multirange(range_merge(path));
-    v_rest int8multirange;
-    v_seq bigint;
-    v_tokens integer;
-    v_bytes integer;
-    v_ours constant uuid[] := array(
-        select s.id
+    v_newest record;
+    v_summary json;
+    v_covered bigint := 0;
+    v_room bigint := v_budget;
+    v_known bigint;
+    v_row record;
+    v_whole bigint := 0;
+    v_short bigint := 0;
+    v_since bigint;
+    v_bytes bigint := 0;
+    v_first bigint := coalesce(upper(path), 1);
+    v_is_whole boolean := true;
+    v_is_given boolean;
+    v_is_complete boolean := true;
+    v_from integer;
+    v_seqs bigint[] := '{}';
+    v_roles text[] := '{}';
+    v_contents text[] := '{}';
+    v_beside_seqs bigint[] := '{}';
+    v_beside json[] := '{}';
+begin
+    if exists (
+        select 1
         from public.summaries as s
         where s.user_id = read_history.user_id
           and s.conversation_id = read_history.conversation_id
-    );
-    v_covered bigint;
-    v_summary json;
-    v_summary_tokens integer;
-    v_room bigint;
-    v_whole bigint := 0;
-    v_short bigint := 0;
-    v_since bigint := 0;
-    v_beside bigint := 0;
-    v_first bigint;
-    v_known bigint := 0;
-    v_is_complete boolean;
-    v_omitted bigint;
-    v_is_whole boolean := false;
-    v_parts_from bigint := 0;
-    v_messages text;
-begin
-    if cardinality(v_ours) > 0 then
-        select n.through_seq,
-               json_build_object(
-                   'seq', n.seq, 'role', 'system', 'content', left(n.content, v_longest * 3),
-                   'is_summary', true
-               ),
-               (octet_length(n.content) + 2) / 3 + c_message_tokens
-        into v_covered, v_summary, v_summary_tokens
-        from private.newest_summary(user_id, conversation_id, path) as n;
+    ) then
+        v_newest := private.newest_summary(user_id, conversation_id, path);
+        path := v_newest.path;
+        if v_newest.seq is not null and v_longest <= v_budget then
+            v_covered := v_newest.through_seq;
+            v_summary := json_build_object(
+                'seq', v_newest.seq, 'content', left(v_newest.content, v_longest * 3)
+            );
+            v_room := v_budget
+                - least((octet_length(v_newest.content) + 2) / 3 + c_message_tokens, v_longest);
+        end if;
     end if;
 
-    v_covered := coalesce(v_covered, 0);
-    v_room := v_budget - case when v_covered > 0 then least(v_summary_tokens, v_longest) else 0 end;
-    if v_room < 0 then
-        v_covered := 0;
-        v_room := v_budget;
+    -- What the asker has need not be sent again: from a place to a message, found by its id. What is
+    -- before a message never changes, and no other path or conversation, whatever its id, has it.
+    if known_from is not null then
+        select m.seq into v_known
+        from public.messages as m
+        where m.user_id = read_history.user_id
+          and m.conversation_id = read_history.conversation_id
+          and m.id = read_history.known_id
+          and m.seq <@ read_history.path;
     end if;
+    v_known := coalesce(v_known, 0);
 
     -- From the newest back, no further than the budget reaches. In a loop: a sum over a window, which is
     -- sorted and stored, takes a third more of each message.
-    for v_seq, v_tokens, v_bytes in
-        select m.seq, m.tokens, m.beside
+    for v_row in
+        select m.seq, m.role, m.content, m.tokens, m.parts, m.native,
+               case
+                   when m.role = 'assistant' and m.metadata -> 'success' = 'false'
+                       then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
+               end as failure
         from (select part from unnest(path) as part order by part desc) as newest_first (part)
         cross join lateral (
-            select messages.id,
-                   messages.seq,
+            select messages.*,
                    (octet_length(messages.content) + 2
                        + case jsonb_array_length(messages.parts)
                            when 0 then 0
                            else private.bytes_beside_text(messages.role, messages.parts)::integer
-                         end) / 3 + c_message_tokens as tokens,
-                   case
-                       when jsonb_array_length(messages.parts) = 0 and messages.native is null then 0
-                       else octet_length(messages.parts::text)
-                           + coalesce(octet_length(messages.native::text), 0)
-                   end as beside
+                         end) / 3 + c_message_tokens as tokens
             from public.messages
             where messages.user_id = read_history.user_id
               and messages.conversation_id = read_history.conversation_id
@@ -2112,123 +2122,82 @@ begin
             order by messages.seq desc
             offset 0
         ) as m
-        where m.id <> all (v_ours)
     loop
         exit when v_short > v_budget;
-        v_whole := v_whole + v_tokens;
-        v_short := v_short + least(v_tokens, v_longest);
-        if v_seq > v_covered then
-            v_since := v_whole;
-            if v_short <= v_room then
-                v_first := v_seq;
-            end if;
+        if v_row.seq > v_known then
+            v_seqs := v_row.seq || v_seqs;
+            v_roles := v_row.role || v_roles;
+            -- With as many characters as could be within its bytes; who gives it to the AI cuts it.
+            v_contents := case
+                when v_whole + v_row.tokens <= v_budget then v_row.content
+                else left(v_row.content, v_longest * 3)
+            end || v_contents;
+        elsif v_row.seq = v_known
+            and known_from = v_covered + 1
+            and v_whole + known_tokens <= v_room
+        then
+            -- It was counted before, by who has it. With a summary there is more than fits.
+            v_since := v_whole + known_tokens;
+            v_whole := case v_covered when 0 then v_since else v_budget + 1 end;
+            exit;
         end if;
-        if v_bytes > 0 then
-            v_beside := v_beside + v_bytes;
-            if v_beside > c_beside then
-                v_parts_from := greatest(v_parts_from, v_seq + 1);
+
+        v_whole := v_whole + v_row.tokens;
+        v_short := v_short + least(v_row.tokens, v_longest);
+        if v_row.seq <= v_covered then
+            v_since := coalesce(v_since, v_whole - v_row.tokens);
+        elsif v_short <= v_room then
+            v_first := v_row.seq;
+        end if;
+
+        if v_row.failure is not null or v_row.native is not null or v_row.parts <> '[]' then
+            v_bytes := v_bytes + octet_length(v_row.parts::text)
+                + coalesce(octet_length(v_row.native::text), 0);
+            v_is_complete := v_is_complete and v_bytes <= c_beside;
+            v_is_given := v_bytes <= c_beside
+                and (v_whole <= v_budget or v_row.tokens <= v_longest);
+            if v_row.seq > v_known then
+                v_beside_seqs := v_row.seq || v_beside_seqs;
+                v_beside := json_build_object(
+                    'seq', v_row.seq,
+                    'failure', v_row.failure,
+                    'parts', case when v_is_given then v_row.parts else '[]' end,
+                    'native', case when v_is_given then v_row.native end
+                ) || v_beside;
             end if;
         end if;
     end loop;
+    v_since := coalesce(v_since, v_whole);
 
     if v_whole <= v_budget then
-        v_is_whole := true;
         v_covered := 0;
         v_first := 1;
     elsif v_covered > 0 and v_since <= v_room then
-        v_is_whole := true;
         v_first := v_covered + 1;
+    else
+        v_is_whole := false;
     end if;
-    v_first := coalesce(v_first, upper(path), 1);
 
-    -- What the asker has need not be sent again: from a place to a message, found by its id. What is
-    -- before a message never changes, and no other path or conversation, whatever its id, has it.
     -- But only if nothing is cut or left out of any message, which would not be so each time.
-    v_is_complete := v_parts_from <= v_first and (v_is_whole or v_short = v_whole);
-    if v_is_complete and known_from <= v_first then
-        select m.seq into v_known
-        from public.messages as m
-        where m.user_id = read_history.user_id
-          and m.conversation_id = read_history.conversation_id
-          and m.id = read_history.known_id
-          and m.seq <@ read_history.path;
-        v_known := coalesce(v_known, 0);
+    v_is_complete := v_is_complete and (v_is_whole or v_short = v_whole);
+    if v_known > 0 and not (v_is_complete and known_from <= v_first) then
+        return private.read_history(user_id, conversation_id, history_tokens, path);
     end if;
 
-    -- A longer one is sent with as many characters as could be within its bytes; who gives it to
-    -- the AI cuts it to them. Written here, since Postgres would look up how each column is written
-    -- for each row; what a message lacks is left out. They come in the order of their places.
-    select string_agg(
-        concat(
-            '{"id":"', m.id, '","seq":', m.seq, ',"role":"', m.role, '","content":',
-            to_json(
-                case
-                    when v_is_whole or octet_length(m.content) <= v_longest * 3 then m.content
-                    else left(m.content, v_longest * 3)
-                end
-            ),
-            case
-                when m.role = 'assistant' and m.metadata -> 'success' = 'false'
-                    then ',"failure":'
-                        || to_json(coalesce(m.metadata -> 'error' ->> 'type', 'failed'))::text
-            end,
-            case
-                when jsonb_array_length(m.parts) > 0 and g.is_given
-                    then ',"parts":' || m.parts::text
-            end,
-            case when m.native is not null and g.is_given then ',"native":' || m.native::text end,
-            '}'
-        ),
-        ','
-    )
-    into v_messages
-    from unnest(path * int8multirange(int8range(greatest(v_first, v_known + 1), null))) as part
-    cross join lateral (
-        select *
-        from public.messages
-        where messages.user_id = read_history.user_id
-          and messages.conversation_id = read_history.conversation_id
-          and messages.seq >= lower(part)
-          and messages.seq < upper(part)
-        order by messages.seq
-        offset 0
-    ) as m
-    cross join lateral (
-        select m.seq >= v_parts_from
-            and (
-                v_is_whole
-                or jsonb_array_length(m.parts) = 0
-                or (octet_length(m.content) + private.bytes_beside_text(m.role, m.parts) + 2) / 3
-                    + c_message_tokens <= v_longest
-            ) as is_given
-    ) as g
-    where m.id <> all (v_ours);
-
-    history := '[' || concat_ws(',', case when v_covered > 0 then v_summary end, v_messages) || ']';
-
-    v_rest := path * int8multirange(int8range(v_covered + 1, greatest(v_first, v_covered + 1)));
-    v_omitted := case
-        when v_is_straight then coalesce(upper(v_rest) - lower(v_rest), 0)
-        else private.length_of(v_rest)
-    end;
-    if v_omitted > 0 and cardinality(v_ours) > 0 then
-        select v_omitted - count(*) into v_omitted
-        from unnest(v_ours) as ours (id)
-        cross join lateral (
-            select seq
-            from public.messages
-            where messages.user_id = read_history.user_id and messages.id = ours.id
-            offset 0
-        ) as m
-        where m.seq <@ v_rest;
-    end if;
-
-    context := json_build_object(
+    v_from := width_bucket(v_first - 1, v_seqs) + 1;
+    return json_build_object(
+        'seq', v_seqs[v_from:],
+        'role', v_roles[v_from:],
+        'content', v_contents[v_from:],
+        'beside', v_beside[width_bucket(v_first - 1, v_beside_seqs) + 1:],
+        'summary', case when v_covered > 0 then v_summary end,
         'covers_to', v_covered,
         'first', v_first,
         'known', v_known,
         'is_complete', v_is_complete,
-        'omitted', v_omitted,
+        'omitted', private.length_of(
+            path * int8multirange(int8range(v_covered + 1, greatest(v_first, v_covered + 1)))
+        ),
         'longest', v_longest,
         'is_whole', v_is_whole,
         'since_tokens', v_since
@@ -2237,7 +2206,7 @@ end;
 $$;
 
 grant execute on function private.read_history to authenticated, service_role;
-comment on function private.read_history is 'What load_history answers, of a path in a conversation that is the user''s. Of messages that the asker has, those from known_from to that of known_id, none is in the history: known is the seq up to which, 0 where all are in it.';
+comment on function private.read_history is 'What load_history answers, of a path in a conversation that is the user''s. Of messages that the asker has, those from known_from to that of known_id, none is in the history: known is the seq up to which, 0 where all are in it. known_tokens is how much they are, where nothing was cut or left out of the history that they were.';
 
 create function public.load_history(
     user_id uuid,
@@ -2263,7 +2232,7 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
-    return to_json(private.read_history(
+    return json_build_object('history', private.read_history(
         user_id, conversation_id, history_tokens,
         private.path_to(
             user_id, v_conversation,
@@ -2276,36 +2245,47 @@ $$;
 
 revoke all on function public.load_history from public, anon, authenticated, service_role;
 grant execute on function public.load_history to authenticated, service_role;
-comment on function public.load_history is 'What the AI is given of a conversation before a seq, along the path to that, or of the active path: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, first, known, is_complete, omitted, longest, is_whole, since_tokens}}: what the summary covers, the seq from which on messages are given, whether all of these are as they are stored, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
+comment on function public.load_history is 'What the AI is given of a conversation before a seq, along the path to that, or of the active path: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history: {seq, role, content, beside, summary, covers_to, first, known, is_complete, omitted, longest, is_whole, since_tokens}}: the messages by columns, [{seq, failure, parts, native}] of those that have any of these, the summary as {seq, content}, what it covers, the seq from which on messages are given, whether all of these are as they are stored, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
 
 -- From rows that are in hand: whoever has just written them need not read them again.
 create function private.describe_rows(
+    user_id uuid,
     outcome text,
     turn public.turns,
     conversation private.conversations,
     user_message jsonb,
-    reply jsonb,
-    history json default '[]',
-    context json default null
+    reply jsonb default null,
+    history_tokens integer default null,
+    known_from bigint default null,
+    known_id uuid default null,
+    known_tokens bigint default null
 )
 returns json
 language plpgsql stable security invoker set search_path = ''
 as $$
+declare
+    v_history json;
 begin
+    if history_tokens is not null then
+        v_history := private.read_history(
+            user_id, conversation.id, history_tokens,
+            private.path_to(user_id, conversation, before => (user_message ->> 'seq')::bigint),
+            known_from, known_id, known_tokens
+        );
+    end if;
     return json_build_object(
         'outcome', outcome,
         'turn', to_jsonb(turn) - '{request_hash,draft,draft_parts}'::text[],
         'conversation', conversation,
         'user_message', user_message,
         'reply', reply,
-        'history', history,
-        'context', context
+        'history', v_history
     );
 end;
 $$;
 
 grant execute on function private.describe_rows to authenticated, service_role;
-comment on function private.describe_rows is 'A turn, its conversation, its messages and the history before it, as they are given.';
+comment on function private.describe_rows is 'A turn, its conversation and its messages, and with history_tokens the history before its message, as they are given.';
 
 create function private.message_of_turn(user_id uuid, turn public.turns)
 returns public.messages
@@ -2348,7 +2328,6 @@ declare
     v_conversation private.conversations;
     v_request public.messages;
     v_reply jsonb;
-    v_history record;
 begin
     select t.* into v_turn
     from public.turns as t
@@ -2375,19 +2354,8 @@ begin
           and m.role = 'assistant';
     end if;
 
-    if history_tokens is null then
-        return private.describe_rows(
-            outcome, v_turn, v_conversation, to_jsonb(v_request), v_reply
-        );
-    end if;
-
-    v_history := private.read_history(
-        user_id, v_conversation.id, history_tokens,
-        private.path_to(user_id, v_conversation, before => v_request.seq)
-    );
     return private.describe_rows(
-        outcome, v_turn, v_conversation, to_jsonb(v_request), v_reply, v_history.history,
-        v_history.context
+        user_id, outcome, v_turn, v_conversation, to_jsonb(v_request), v_reply, history_tokens
     );
 end;
 $$;
@@ -2468,66 +2436,12 @@ begin
         end if;
     end if;
 
-    perform private.broadcast_status(conversation.id, turn_id, status, failure, described);
+    perform private.broadcast(conversation.id, turn_id, status, failure, described);
 end;
 $$;
 
 grant execute on function private.add_message to service_role;
 comment on function private.add_message is 'Adds a turn''s message to its conversation, which the caller holds, and sends both the message and the turn''s status. Answers the conversation as it is then, and the message''s row.';
-
-create function private.settle_turn(
-    user_id uuid,
-    inout conversation private.conversations,
-    turn_id uuid,
-    attempt integer,
-    status text,
-    message_id uuid,
-    content text,
-    generated_code text default null,
-    metadata jsonb default '{}',
-    error jsonb default null,
-    tokens bigint default null,
-    parts jsonb default '[]',
-    native jsonb default null,
-    out turn public.turns,
-    out reply jsonb
-)
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_now constant timestamptz := clock_timestamp();
-    v_stored record;
-begin
-    update public.turns as t
-    set status = settle_turn.status,
-        error = settle_turn.error,
-        draft = '',
-        draft_parts = '[]',
-        tokens = coalesce(settle_turn.tokens, t.tokens),
-        finished_at = greatest(v_now, t.started_at) -- by a clock that may have been set back
-    where t.user_id = settle_turn.user_id and t.id = settle_turn.turn_id
-      and t.attempt = settle_turn.attempt
-      and t.status = 'running'
-    returning t.* into turn;
-
-    if not found then
-        return;
-    end if;
-
-    v_stored := private.add_message(
-        user_id, conversation, turn_id, message_id, 'assistant', content, generated_code, metadata,
-        parts, native,
-        case when settle_turn.status in ('completed', 'cancelled') then 'idle' else 'error' end,
-        error ->> 'message'
-    );
-    conversation := v_stored.conversation;
-    reply := v_stored.described;
-end;
-$$;
-
-grant execute on function private.settle_turn to service_role;
-comment on function private.settle_turn is 'Closes a running turn with its one reply, if this attempt holds it; else it answers no turn. The caller holds the conversation''s lock.';
 
 create function public.complete_turn(
     user_id uuid,
@@ -2549,9 +2463,10 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
+    v_now constant timestamptz := clock_timestamp();
     v_conversation private.conversations;
-    v_settled record;
-    v_message public.messages;
+    v_turn public.turns;
+    v_reply jsonb;
 begin
     select c.* into v_conversation
     from private.conversations as c
@@ -2568,45 +2483,53 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
-    v_settled := private.settle_turn(
-        user_id, v_conversation, turn_id, attempt, status, message_id, content, generated_code,
-        metadata, error, tokens, parts, native
-    );
+    update public.turns as t
+    set status = complete_turn.status,
+        error = complete_turn.error,
+        draft = '',
+        draft_parts = '[]',
+        tokens = coalesce(complete_turn.tokens, t.tokens),
+        finished_at = greatest(v_now, t.started_at) -- by a clock that may have been set back
+    where t.user_id = complete_turn.user_id and t.id = complete_turn.turn_id
+      and t.attempt = complete_turn.attempt
+      and t.status = 'running'
+    returning t.* into v_turn;
 
-    if v_settled.reply is not null then
-        v_message := private.message_of_turn(user_id, v_settled.turn);
-        return private.describe_rows(
-            'completed', v_settled.turn, v_settled.conversation, to_jsonb(v_message), v_settled.reply
-        );
+    if found then
+        v_reply := (private.add_message(
+            user_id, v_conversation, turn_id, message_id, 'assistant', content, generated_code,
+            metadata, parts, native,
+            case when status in ('completed', 'cancelled') then 'idle' else 'error' end,
+            error ->> 'message'
+        )).described;
+    else
+        -- The same write came before, and its answer was lost on the way; or another's did.
+        select t.* into v_turn
+        from public.turns as t
+        where t.user_id = complete_turn.user_id and t.id = complete_turn.turn_id;
+
+        select to_jsonb(m) into v_reply
+        from public.messages as m
+        where m.user_id = complete_turn.user_id and m.turn_id = complete_turn.turn_id
+          and m.role = 'assistant';
     end if;
 
-    -- The same write came before, and its answer was lost on the way; or another's did.
-    return private.describe_turn(
-        user_id,
-        turn_id,
-        case
-            when exists (
-                select 1
-                from public.messages as m
-                where m.user_id = complete_turn.user_id and m.turn_id = complete_turn.turn_id
-                  and m.role = 'assistant'
-                  and m.id = complete_turn.message_id
-            ) then 'completed'
+    return json_build_object(
+        'outcome', case v_reply ->> 'id'
+            when message_id::text then 'completed'
             else 'superseded'
-        end
+        end,
+        'turn', to_jsonb(v_turn) - '{request_hash,draft,draft_parts}'::text[],
+        'reply', v_reply
     );
 end;
 $$;
 
 revoke all on function public.complete_turn from public, anon, authenticated, service_role;
 grant execute on function public.complete_turn to service_role;
-comment on function public.complete_turn is 'Commits the reply and closes the turn, for the attempt that holds it. Answers outcome completed or superseded. Raises PT404.';
+comment on function public.complete_turn is 'Commits the reply and closes the turn, for the attempt that holds it. Answers {outcome: completed | superseded, turn, reply}, and of the same call again the same. Raises PT404.';
 
-create function private.interrupt_turn(
-    user_id uuid,
-    turn_id uuid,
-    conversation private.conversations default null
-)
+create function private.interrupt_turn(user_id uuid, turn_id uuid)
 returns void
 language plpgsql volatile security invoker set search_path = ''
 as $$
@@ -2623,20 +2546,13 @@ begin
     from public.turns as t
     where t.user_id = interrupt_turn.user_id and t.id = interrupt_turn.turn_id;
 
-    if conversation.id is null then
-        select c.* into strict conversation
-        from private.conversations as c
-        where c.user_id = interrupt_turn.user_id and c.id = v_turn.conversation_id;
-    end if;
-
     if v_turn.cancel_requested_at is not null then
         v_status := 'cancelled';
         v_error := jsonb_build_object('type', 'cancelled', 'message', 'The reply was stopped.');
     end if;
 
-    perform private.settle_turn(
+    perform public.complete_turn(
         user_id => interrupt_turn.user_id,
-        conversation => conversation,
         turn_id => interrupt_turn.turn_id,
         attempt => v_turn.attempt,
         status => v_status,
@@ -2662,7 +2578,7 @@ end;
 $$;
 
 grant execute on function private.interrupt_turn to service_role;
-comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply, on the active branch of the conversation as it is or as it is given.';
+comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';
 
 -- Conversations whose items a framework adds itself, as they are. What it takes back stays, with a row
 -- of the system behind it that says so: `metadata.takesBack` has that message's id, or `all`.
@@ -2825,7 +2741,8 @@ create function public.begin_turn(
     regenerates uuid default null,
     opens_conversation boolean default false,
     known_from bigint default null,
-    known_id uuid default null
+    known_id uuid default null,
+    known_tokens bigint default null
 )
 returns json
 language plpgsql volatile security invoker set search_path = ''
@@ -2835,8 +2752,8 @@ as $$
 declare
     v_conversation private.conversations;
     v_turn public.turns;
+    v_answers uuid;
     v_stored record;
-    v_history record;
 begin
     if opens_conversation then
         -- Nothing where the id is taken already: by this user's, which is then found, or not.
@@ -2936,58 +2853,30 @@ begin
         v_conversation := private.fork_conversation(user_id, v_conversation, edits, regenerates);
     end if;
     if regenerates is not null then
-        return private.begin_answering(
-            user_id, v_conversation, v_turn.id, regenerates, history_tokens
-        );
+        v_answers := (private.find_answered(user_id, v_conversation, regenerates)).id;
+
+        update public.turns as t
+        set answers = v_answers
+        where t.user_id = begin_turn.user_id and t.id = v_turn.id;
+
+        perform private.broadcast(v_conversation.id, v_turn.id, 'accepted');
+        return private.describe_turn(user_id, v_turn.id, 'started', history_tokens);
     end if;
 
     v_stored := private.add_message(
         user_id, v_conversation, v_turn.id, message_id, 'user', request, null, metadata, parts, native,
         'accepted', null
     );
-    v_history := private.read_history(
-        user_id, v_conversation.id, history_tokens,
-        private.path_to(
-            user_id, v_stored.conversation, before => (v_stored.conversation).last_seq
-        ),
-        known_from, known_id
-    );
     return private.describe_rows(
-        'started', v_turn, v_stored.conversation, v_stored.described, null, v_history.history,
-        v_history.context
+        user_id, 'started', v_turn, v_stored.conversation, v_stored.described, null,
+        history_tokens, known_from, known_id, known_tokens
     );
 end;
 $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
-comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. The history of a turn that stores its own message lacks the messages from known_from to that of known_id, if it would begin with them (context.known). Without a request_hash the key is that of a turn that is known. With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
-
-create function private.begin_answering(
-    user_id uuid,
-    conversation private.conversations,
-    turn_id uuid,
-    message_id uuid,
-    history_tokens integer
-)
-returns json
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_message constant public.messages := private.find_answered(user_id, conversation, message_id);
-begin
-    update public.turns as t
-    set answers = v_message.id
-    where t.user_id = begin_answering.user_id and t.id = begin_answering.turn_id;
-
-    perform private.broadcast_status(conversation.id, turn_id, 'accepted');
-    return private.describe_turn(user_id, turn_id, 'started', history_tokens);
-end;
-$$;
-
-grant execute on function private.begin_answering to service_role;
-comment on function private.begin_answering is 'Lets a turn that was opened answer a message that is there. Raises PT404, PT422.';
+comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history}, the last as load_history, and null but where the AI is to work. That of a turn that stores its own message lacks the messages from known_from to that of known_id, if it would begin with them (history.known); known_tokens is their sum, if known. Without a request_hash the key is that of a turn that is known. With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
 
 -- A turn that its owner has stopped is stopped for good, also where its worker never knew.
 create function private.resume_turn(
@@ -3057,7 +2946,7 @@ begin
                 lease_expires_at = clock_timestamp() + make_interval(secs => lease_seconds)
             where t.user_id = resume_turn.user_id and t.id = v_turn.id;
 
-            perform private.broadcast_status(v_turn.conversation_id, v_turn.id, 'accepted');
+            perform private.broadcast(v_turn.conversation_id, v_turn.id, 'accepted');
             return private.describe_turn(user_id, v_turn.id, 'taken_over', history_tokens);
         end if;
         perform private.interrupt_turn(user_id, v_turn.id);
@@ -3441,21 +3330,9 @@ create function public.get_conversation(user_id uuid, conversation_id uuid)
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
-declare
-    v_conversation jsonb;
 begin
-    perform private.require_self(get_conversation.user_id);
-
-    select to_jsonb(c) into v_conversation
-    from private.conversations as c
-    where c.user_id = get_conversation.user_id and c.id = get_conversation.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-    return v_conversation;
+    perform private.require_self(user_id);
+    return to_jsonb(private.find_conversation(user_id, conversation_id));
 end;
 $$;
 
@@ -3480,6 +3357,7 @@ language plpgsql stable security invoker set search_path = ''
 set jit = off -- Postgres up to 17 takes what is off for so dear that compiling pays
 set enable_sort = off
 set enable_bitmapscan = off
+set plan_cache_mode = force_generic_plan -- there is one plan, and planning costs as much as ten rows
 as $$
 #variable_conflict use_column
 declare
@@ -3488,49 +3366,36 @@ declare
     v_limit constant integer := least(greatest(page_size, 1), 200);
     v_before constant timestamptz := coalesce(before_updated_at, 'infinity');
     v_before_id constant uuid := coalesce(before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+    v_row private.conversations;
+    v_rows jsonb[] := '{}';
+    v_bytes bigint := 0;
+    v_next jsonb;
 begin
     perform private.require_self(list_conversations.user_id);
-    return (
-        with page as (
-            select c as conversation,
-                   row_number() over newest_first as number,
-                   sum(
-                       octet_length(c.metadata::text)
-                       + coalesce(octet_length(c.imported::text), 0)
-                       + c_row_bytes
-                   ) over newest_first as bytes_so_far
-            from (
-                select *
-                from private.conversations as c
-                where c.user_id = list_conversations.user_id
-                  and (c.archived_at is not null) = list_conversations.archived
-                  and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
-                  and (c.updated_at, c.id) < (v_before, v_before_id)
-                order by c.updated_at desc, c.id desc
-                limit v_limit + 1
-            ) as c
-            window newest_first as (order by c.updated_at desc, c.id desc)
-        ),
-        kept as (
-            select *
-            from page
-            where number = 1
-               or number <= v_limit and bytes_so_far <= c_page_bytes
-        )
-        select jsonb_build_object(
-            'conversations', coalesce(jsonb_agg(to_jsonb(k.conversation) order by k.number), '[]'),
-            'next', case when (select count(*) from page) > count(*) then (
-                select jsonb_build_object(
-                    'before_updated_at', (last.conversation).updated_at,
-                    'before_id', (last.conversation).id
-                )
-                from kept as last
-                order by last.number desc
-                limit 1
-            ) end
-        )
-        from kept as k
-    );
+
+    for v_row in
+        select c.*
+        from private.conversations as c
+        where c.user_id = list_conversations.user_id
+          and (c.archived_at is not null) = list_conversations.archived
+          and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
+          and (c.updated_at, c.id) < (v_before, v_before_id)
+        order by c.updated_at desc, c.id desc
+        limit v_limit + 1
+    loop
+        v_bytes := v_bytes + c_row_bytes + octet_length(v_row.metadata::text)
+            + coalesce(octet_length(v_row.imported::text), 0);
+        if cardinality(v_rows) = v_limit or v_bytes > c_page_bytes and v_rows <> '{}' then
+            v_next := jsonb_build_object(
+                'before_updated_at', v_rows[cardinality(v_rows)] -> 'updated_at',
+                'before_id', v_rows[cardinality(v_rows)] -> 'id'
+            );
+            exit;
+        end if;
+        v_rows := v_rows || to_jsonb(v_row);
+    end loop;
+
+    return jsonb_build_object('conversations', v_rows, 'next', v_next);
 end;
 $$;
 
@@ -3617,14 +3482,7 @@ declare
 begin
     perform private.require_self(load_conversation.user_id);
 
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = load_conversation.user_id and c.id = load_conversation.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
+    v_conversation := private.find_conversation(user_id, conversation_id);
 
     select jsonb_build_object(
         'turn_id', t.id,
@@ -3936,16 +3794,6 @@ $$;
 
 comment on function search.long_words is 'The words that can have a part of three letters or more and begin a message, for the trigram index.';
 
-create function search.searched_text(content text, generated_code text)
-returns text
-language sql immutable security invoker set search_path = ''
-as $$
-    select content || coalesce(E'\n' || generated_code, '');
-$$;
-
-grant execute on function search.searched_text to authenticated;
-comment on function search.searched_text is 'What is searched of a message: its text, then its code.';
-
 -- A message has one row for each stretch of it that a tsvector surely holds, so that the index
 -- never refuses a message. Positions in a tsvector end at 16,383, hence the shorter stretches where
 -- each letter is a word. In the worst case, 64,000 different letters of four bytes or 16,000
@@ -3962,7 +3810,7 @@ as $$
 declare
     c_bytes constant bigint := 1000000;
     c_end constant integer := 16000;
-    v_text constant text := search.searched_text(content, generated_code);
+    v_text constant text := concat_ws(E'\n', content, generated_code);
     v_length constant integer := char_length(v_text);
     v_longest constant integer := c_bytes * v_length / greatest(octet_length(v_text), 1);
     v_start constant text := left(v_text, v_longest);
@@ -4759,7 +4607,7 @@ begin
                 'created_at', m.created_at,
                 'rank', h.rank,
                 'snippet', search.cut_snippet(
-                    search.searched_text(m.content, m.generated_code),
+                    concat_ws(E'\n', m.content, m.generated_code),
                     h.starts_at,
                     v_found ->> 'pattern',
                     v_found ->> 'focus'
@@ -4966,24 +4814,13 @@ create function public.export_messages(
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
 declare
     v_conversation private.conversations;
     v_most bigint;
     v_measured record;
 begin
-    perform private.require_self(export_messages.user_id);
-
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = export_messages.user_id
-      and c.id = export_messages.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-
+    perform private.require_self(user_id);
+    v_conversation := private.find_conversation(user_id, conversation_id);
     v_most := least(
         coalesce(until, v_conversation.last_seq) - after, least(greatest(page_size, 1), 1000)
     );
@@ -5255,54 +5092,46 @@ as $$
 #variable_conflict use_column
 declare
     c_is_last constant boolean := (piece ->> 'is_last')::boolean;
+    v_header constant jsonb := piece -> 'conversation';
     v_before constant bigint := (piece ->> 'first')::bigint - 1;
     v_last constant bigint := v_before + jsonb_array_length(piece -> 'messages');
     v_hidden_until constant timestamptz := now() + interval '1 hour';
-    v_is_whole boolean;
 begin
     perform private.insert_imported(user_id, conversation.id, v_before, piece -> 'messages');
 
-    -- What the doctor checks: no gap, and times that grow with the places.
-    select conversation.last_seq = v_before
-           and coalesce(bool_and(o.is_later), true)
-           and (not c_is_last or (
-               v_last = (piece -> 'conversation' ->> 'last_seq')::bigint
-               and coalesce(max(o.created_at), '-infinity')
-                   <= (piece -> 'conversation' ->> 'updated_at')::timestamptz
-           ))
-    into v_is_whole
-    from (
-        select m.created_at,
-               m.created_at > lag(m.created_at, 1, '-infinity') over (order by m.seq) as is_later
-        from public.messages as m
-        where m.user_id = add_imported.user_id
-          and m.conversation_id = conversation.id
-          and m.seq >= v_before
-    ) as o;
-
-    if not v_is_whole then
+    -- What the doctor checks: no gap, times that grow with the places, branches that are a tree.
+    if conversation.last_seq <> v_before
+        or exists (
+            select 1
+            from (
+                select m.created_at <= lag(m.created_at) over (order by m.seq) as is_early
+                from public.messages as m
+                where m.user_id = add_imported.user_id
+                  and m.conversation_id = conversation.id
+                  and m.seq >= v_before
+            ) as o
+            where o.is_early
+        )
+        or c_is_last and (
+            v_last <> (v_header ->> 'last_seq')::bigint
+            or not conversation.active_branch between 0 and conversation.last_branch
+            or private.count_branches(user_id, conversation.id, v_last)
+                is distinct from conversation.last_branch
+        )
+    then
         raise exception 'The file can''t be imported; nothing was: its messages have no right order.'
             using errcode = 'PT400', detail = 'invalid_import';
     end if;
 
     update public.conversations as c
     set last_seq = v_last,
-        updated_at = (piece -> 'conversation' ->> 'updated_at')::timestamptz,
+        updated_at = greatest(
+            (v_header ->> 'updated_at')::timestamptz,
+            (piece -> 'messages' -> -1 ->> 'created_at')::timestamptz
+        ),
         imported = c.imported || jsonb_build_object('at', now(), 'lastSeq', v_last),
         deleting_since = case when not c_is_last then v_hidden_until end
     where c.user_id = add_imported.user_id and c.id = conversation.id;
-
-    if c_is_last and conversation.last_branch > 0
-        and (
-            private.count_branches(user_id, conversation.id, v_last)
-                is distinct from conversation.last_branch
-            or not conversation.active_branch
-                between 0 and conversation.last_branch
-        )
-    then
-        raise exception 'The file can''t be imported; nothing was: its branches are no tree.'
-            using errcode = 'PT400', detail = 'invalid_import';
-    end if;
 end;
 $$;
 
@@ -5574,7 +5403,24 @@ begin
         for update;
     end if;
 
-    v_outcome := private.outcome_of_part(user_id, import_id, part);
+    -- What came of it before, if all that it took is still there.
+    select p.outcome into v_outcome
+    from private.import_parts as p
+    where p.user_id = take_import_part.user_id
+      and p.import_id = take_import_part.import_id
+      and p.part = take_import_part.part
+      and not exists (
+          select 1
+          from jsonb_array_elements(p.outcome) as o (one)
+          where (one ->> 'is_taken')::boolean
+            and not exists (
+                select 1
+                from public.conversations as c
+                where c.user_id = take_import_part.user_id
+                  and c.id = (one ->> 'id')::uuid
+            )
+      );
+
     if v_outcome is not null or pieces is null then
         return jsonb_build_object('outcome', v_outcome);
     end if;
@@ -5630,30 +5476,6 @@ $$;
 revoke all on function public.take_import_part from public, anon, authenticated, service_role;
 grant execute on function public.take_import_part to service_role;
 comment on function public.take_import_part is 'Takes a part of a file, after those before it: {outcome: [{place, id, is_taken, known_id, is_same, appended, changed}]}, one for each piece of a conversation. Taking it again does nothing and answers the same; without pieces it only says what came of it, null for nothing yet. Raises PT400, PT409.';
-
-create function private.outcome_of_part(user_id uuid, import_id uuid, part integer)
-returns jsonb
-language sql stable security invoker set search_path = ''
-as $$
-    select p.outcome
-    from private.import_parts as p
-    where p.user_id = outcome_of_part.user_id
-      and p.import_id = outcome_of_part.import_id
-      and p.part = outcome_of_part.part
-      and not exists (
-          select 1
-          from jsonb_array_elements(p.outcome) as o (one)
-          where (one ->> 'is_taken')::boolean
-            and not exists (
-                select 1
-                from public.conversations as c
-                where c.user_id = outcome_of_part.user_id
-                  and c.id = (one ->> 'id')::uuid
-            )
-      );
-$$;
-
-comment on function private.outcome_of_part is 'What came of a part; null where it was not taken, or a conversation that it took is gone.';
 
 -- Runs as its owner, because the service may not say since when a conversation is to be removed.
 create function private.end_imports(user_id uuid)
@@ -5823,81 +5645,6 @@ comment on function private.count_import_bytes is 'Counts a part of a file towar
 
 -- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
 -- they were kept. idx_turns_user_id (user_id, started_at) finds the turns of a time.
-
-create function private.bucket_bounds(
-    starts_at timestamptz,
-    ends_at timestamptz,
-    bucket text,
-    time_zone text
-)
-returns timestamptz[]
-language plpgsql stable security invoker set search_path = ''
-as $$
-declare
-    c_most constant integer := 400;
-    v_bounds timestamptz[];
-begin
-    if (isfinite(starts_at) and isfinite(ends_at) and starts_at < ends_at) is not true then
-        raise exception 'from must be before to.'
-            using errcode = 'PT400', detail = 'invalid_request';
-    elsif (bucket in ('hour', 'day', 'week', 'month')) is not true then
-        raise exception 'bucket must be hour, day, week or month.'
-            using errcode = 'PT400', detail = 'invalid_request';
-    elsif (time_zone ~ '^(UTC|Etc/GMT[+-]\d{1,2}|[A-Za-z_]+(/[A-Za-z_-]+){1,2})$') is not true then
-        -- Postgres also takes abbreviations and formulas, which know nothing of summer time.
-        raise exception 'timeZone must be an IANA name such as Europe/Berlin.'
-            using errcode = 'PT400', detail = 'invalid_request';
-    end if;
-
-    if bucket = 'hour' then
-        -- Hours pass alike whatever the clock shows: one that it shows twice is two buckets. Where
-        -- the clock moves by half an hour, no bound is put where it shows none.
-        select array_agg(distinct hours.hour)
-        into v_bounds
-        from (
-            select date_trunc('hour', starts_at + n * interval '1 hour', time_zone) as hour
-            from generate_series(-2, c_most + 2) as n
-        ) as hours
-        where extract(minute from hours.hour at time zone time_zone) = 0;
-    else
-        -- A day begins when the clock first shows its midnight: there are two of it where clocks
-        -- go back at one, and none where they go forward at midnight.
-        select array_agg(distinct case
-            when (days.first - interval '1 hour') at time zone time_zone = days.midnight
-            then days.first - interval '1 hour'
-            else days.first
-        end)
-        into v_bounds
-        from (
-            select midnights.midnight, midnights.midnight at time zone time_zone as first
-            from (
-                select date_trunc(bucket, starts_at at time zone time_zone)
-                    + n * ('1 ' || bucket)::interval as midnight
-                from generate_series(-1, c_most + 2) as n
-            ) as midnights
-        ) as days;
-    end if;
-
-    select array_agg(b order by b)
-    into v_bounds
-    from unnest(v_bounds) as b
-    where b >= (select max(x) from unnest(v_bounds) as x where x <= starts_at)
-      and b <= (select coalesce(min(x), 'infinity') from unnest(v_bounds) as x where x >= ends_at);
-
-    if cardinality(v_bounds) > c_most + 1 then
-        raise exception 'More than % buckets lie between from and to; ask for less, or for larger ones.', c_most
-            using errcode = 'PT400', detail = 'invalid_request';
-    end if;
-    return v_bounds;
-exception
-    when invalid_parameter_value then
-        raise exception 'There is no time zone of that name.'
-            using errcode = 'PT400', detail = 'invalid_request';
-end;
-$$;
-
-grant execute on function private.bucket_bounds to authenticated, service_role;
-comment on function private.bucket_bounds is 'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
 
 create function private.turn_figures(
     user_id uuid,
@@ -6089,8 +5836,7 @@ create function public.conversation_analytics(
     user_id uuid,
     starts_at timestamptz,
     ends_at timestamptz,
-    bucket text default 'day',
-    time_zone text default 'UTC',
+    bounds jsonb,
     project_id uuid default null,
     prices jsonb default '{}'
 )
@@ -6102,14 +5848,14 @@ begin
 
     return private.turn_figures(
         user_id, starts_at, ends_at,
-        private.bucket_bounds(starts_at, ends_at, bucket, time_zone), project_id, prices
+        array(select b::timestamptz from jsonb_array_elements_text(bounds) as b), project_id, prices
     ) - 'failures';
 end;
 $$;
 
 revoke all on function public.conversation_analytics from public, anon, authenticated, service_role;
 grant execute on function public.conversation_analytics to authenticated, service_role;
-comment on function public.conversation_analytics is 'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400, PT403.';
+comment on function public.conversation_analytics is 'Figures of a user''s turns begun in a range, in all and for each bucket between two bounds, which grow from the start or before it to the end or behind it. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT403.';
 
 -- What everybody's turns came to and what is stored of each user: a listing over users, a page at a
 -- time, for whoever runs the project.
@@ -7122,8 +6868,8 @@ grant execute on function public.continue_removal to service_role;
 comment on function public.continue_removal is 'Goes on with what of a user''s is being deleted, an erasure included, for two seconds: {more}. Forgets the parts of imports that nobody went on with for an hour.';
 
 -- Places: seq is 1, 2, 3 ... in each conversation, and created_at, the branches and the search's
--- watermark agree with it. Each check is a line with what is wrong; below is how it is repaired, under
--- the lock that repair_broken takes.
+-- watermark agree with it. A conversation says what its newest messages and branches are; below is how
+-- that is repaired, and places are, under the lock that repair_invariants takes.
 
 create function private.branch_at(user_id uuid, conversation_id uuid, seq bigint)
 returns integer
@@ -7201,58 +6947,6 @@ as $$
 $$;
 
 comment on function private.find_broken_conversations is 'What is broken of these conversations.';
-
--- A message's place is right if it is that after the one before it.
-create function private.find_broken_places(ids uuid[])
-returns table (name text, user_id uuid, id uuid)
-language sql stable security invoker set search_path = ''
-as $$
-    select distinct b.name, c.user_id, c.id
-    from public.messages as m
-    cross join lateral (
-        select o.*
-        from private.conversations as o
-        where o.user_id = m.user_id and o.id = m.conversation_id
-        limit 1 -- so that it is looked up, whatever the planner takes the table for
-    ) as c
-    left join lateral (
-        select o.seq, o.created_at
-        from public.messages as o
-        where o.user_id = m.user_id and o.conversation_id = m.conversation_id
-          and o.seq <= m.seq
-          and o.id <> m.id
-        order by o.seq desc
-        limit 1
-    ) as before on true
-    cross join lateral (
-        values
-            ('seq_gap',
-             m.seq <> coalesce(before.seq, 0) + 1 and m.seq is distinct from before.seq),
-            ('seq_tie', m.seq = before.seq),
-            ('created_at_out_of_order',
-             m.seq > before.seq and m.created_at <= before.created_at),
-            ('branch_wrong', m.branch <> case
-                when c.last_branch = 0 then 0
-                else private.branch_at(m.user_id, m.conversation_id, m.seq)
-            end),
-            ('watermark_too_high',
-             not exists (
-                 select 1
-                 from search.documents as d
-                 where d.user_id = m.user_id and d.message_id = m.id
-             )
-             and not exists (
-                 select 1
-                 from search.watermarks as w
-                 where w.user_id = m.user_id and w.conversation_id = m.conversation_id
-                   and w.indexed_seq < m.seq
-             ))
-    ) as b (name, is_broken)
-    where m.id = any (ids)
-      and b.is_broken;
-$$;
-
-comment on function private.find_broken_places is 'What is broken of these messages'' places. Ids are those of the conversations.';
 
 -- Repairs seq_gap, seq_tie, created_at_out_of_order.
 create function private.renumber_conversation(user_id uuid, conversation_id uuid)
@@ -7403,8 +7097,9 @@ $$;
 
 comment on function private.lower_watermark is 'Puts a conversation''s watermark below what is not in the search index, so that it is indexed next.';
 
--- What a message belongs to: a conversation of its owner's, the turn that it names, and the parts that
--- its content is of. Whatever it names is looked up by its id alone: it may stand under a wrong user.
+-- A message has a place after the one before it, and belongs to a conversation of its owner's, the turn
+-- that it names, and the parts that its content is of. Whatever it names is looked up by its id alone:
+-- it may stand under a wrong user.
 
 create function private.find_broken_messages(ids uuid[])
 returns table (name text, user_id uuid, id uuid)
@@ -7413,12 +7108,24 @@ as $$
     select distinct b.name, b.user_id, b.id
     from public.messages as m
     left join lateral (
-        select c.user_id from public.conversations as c where c.id = m.conversation_id limit 1
-    ) as owner on true
+        select c.*, c.user_id = m.user_id and c.deleting_since is null as is_here
+        from public.conversations as c
+        where c.id = m.conversation_id
+        limit 1 -- so that it is looked up, whatever the planner takes the table for
+    ) as c on true
+    left join lateral (
+        select o.seq, o.created_at
+        from public.messages as o
+        where o.user_id = m.user_id and o.conversation_id = m.conversation_id
+          and o.seq <= m.seq
+          and o.id <> m.id
+        order by o.seq desc
+        limit 1
+    ) as before on true
     cross join lateral (
         values
-            ('row_of_another_owner', owner.user_id, m.conversation_id, m.user_id <> owner.user_id),
-            ('conversation_missing', m.user_id, m.conversation_id, owner.user_id is null),
+            ('row_of_another_owner', c.user_id, c.id, m.user_id <> c.user_id),
+            ('conversation_missing', m.user_id, m.conversation_id, c.id is null),
             ('message_of_unknown_turn', m.user_id, m.id,
              m.turn_id is not null
              and not exists (select 1 from public.turns as t where t.id = m.turn_id)),
@@ -7426,13 +7133,35 @@ as $$
             ('content_not_of_parts', m.user_id, m.id,
              m.turn_id is not null
              and m.parts <> '[]'
-             and not private.parts_agree(m.content, m.metadata, m.parts))
+             and not private.parts_agree(m.content, m.metadata, m.parts)),
+            ('seq_gap', c.user_id, c.id,
+             c.is_here and m.seq <> coalesce(before.seq, 0) + 1 and m.seq is distinct from before.seq),
+            ('seq_tie', c.user_id, c.id, c.is_here and m.seq = before.seq),
+            ('created_at_out_of_order', c.user_id, c.id,
+             c.is_here and m.seq > before.seq and m.created_at <= before.created_at),
+            ('branch_wrong', c.user_id, c.id, c.is_here and m.branch <> case
+                when c.last_branch = 0 then 0
+                else private.branch_at(m.user_id, m.conversation_id, m.seq)
+            end),
+            ('watermark_too_high', c.user_id, c.id,
+             c.is_here
+             and not exists (
+                 select 1
+                 from search.documents as d
+                 where d.user_id = m.user_id and d.message_id = m.id
+             )
+             and not exists (
+                 select 1
+                 from search.watermarks as w
+                 where w.user_id = m.user_id and w.conversation_id = m.conversation_id
+                   and w.indexed_seq < m.seq
+             ))
     ) as b (name, user_id, id, is_broken)
     where m.id = any (ids)
       and b.is_broken;
 $$;
 
-comment on function private.find_broken_messages is 'What is broken of these messages: owners and missing conversations by the id of the conversation, else by the message''s.';
+comment on function private.find_broken_messages is 'What is broken of these messages: places, owners and missing conversations by the id of the conversation, else by the message''s.';
 
 -- Repairs conversation_missing. Rows of an account that is gone belong to nobody who could be shown
 -- them.
@@ -7780,19 +7509,19 @@ begin
     if not v_request.seq
         <@ private.path_to(user_id, v_conversation, v_conversation.active_branch)
     then
-        v_conversation.last_branch := private.begin_branch(
+        perform private.begin_branch(
             user_id, v_conversation.id, v_request.branch, v_request.seq, v_conversation.last_seq + 1
         );
+
+        perform private.interrupt_turn(user_id, turn_id);
 
         -- What is shown stays so.
         update private.conversations as c
         set active_branch = v_conversation.active_branch
         where c.user_id = v_turn.user_id and c.id = v_conversation.id;
-
-        v_conversation.active_branch := v_conversation.last_branch;
+    else
+        perform private.interrupt_turn(user_id, turn_id);
     end if;
-
-    perform private.interrupt_turn(user_id, turn_id, v_conversation);
     return true;
 end;
 $$;
@@ -7869,9 +7598,6 @@ as $$
     from (
         select * from private.find_broken_conversations(ids)
         where coalesce(stage = 'private.conversations', true)
-        union
-        select * from private.find_broken_places(ids)
-        where coalesce(stage = 'public.messages', true)
         union
         select * from private.find_broken_messages(ids)
         where coalesce(stage = 'public.messages', true)
@@ -7962,28 +7688,14 @@ revoke all on function public.check_invariants from public, anon, authenticated,
 grant execute on function public.check_invariants to service_role;
 comment on function public.check_invariants is 'A step of a check of everything: {checks: the names of all, broken: [{name, user_id, id}], rows looked at, next: the after of the next step, or null}. The id is that of a conversation for places, owners and missing ones, else of the row. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is one cheap step, and looks only where list_newest says.';
 
--- Whoever writes to the conversation goes first. What was found may be repaired by now, or be something
--- else's name: a row is checked once more, and what is done to a conversation changes nothing of one
--- that is whole.
+-- What was found may be repaired by now, or be something else's name: a row is checked once more, and
+-- what is done to a conversation changes nothing of one that is whole.
 create function private.repair_broken(user_id uuid, check_name text, broken_id uuid)
 returns boolean
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    perform 1
-    from public.conversations as c
-    where c.user_id = repair_broken.user_id
-      and c.id = coalesce(
-          (
-              select t.conversation_id
-              from public.turns as t
-              where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id
-          ),
-          repair_broken.broken_id
-      )
-    for update;
-
     case check_name
         when 'conversation_missing' then
             return private.recover_conversation(user_id, broken_id);
@@ -8070,6 +7782,18 @@ declare
     v_broken record;
     v_counts jsonb := '{}';
 begin
+    -- Whoever writes to one goes first; in the order in which whoever locks several takes them.
+    perform 1
+    from public.conversations as c
+    where c.user_id = repair_invariants.user_id
+      and c.id in (
+          select coalesce(t.conversation_id, b.id)
+          from jsonb_to_recordset(broken) as b (id uuid)
+          left join public.turns as t on t.user_id = repair_invariants.user_id and t.id = b.id
+      )
+    order by c.id
+    for update;
+
     for v_broken in
         select b.name, b.id
         from jsonb_to_recordset(broken) as b (name text, id uuid)

@@ -1,81 +1,6 @@
 -- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
 -- they were kept. idx_turns_user_id (user_id, started_at) finds the turns of a time.
 
-create function private.bucket_bounds(
-    starts_at timestamptz,
-    ends_at timestamptz,
-    bucket text,
-    time_zone text
-)
-returns timestamptz[]
-language plpgsql stable security invoker set search_path = ''
-as $$
-declare
-    c_most constant integer := 400;
-    v_bounds timestamptz[];
-begin
-    if (isfinite(starts_at) and isfinite(ends_at) and starts_at < ends_at) is not true then
-        raise exception 'from must be before to.'
-            using errcode = 'PT400', detail = 'invalid_request';
-    elsif (bucket in ('hour', 'day', 'week', 'month')) is not true then
-        raise exception 'bucket must be hour, day, week or month.'
-            using errcode = 'PT400', detail = 'invalid_request';
-    elsif (time_zone ~ '^(UTC|Etc/GMT[+-]\d{1,2}|[A-Za-z_]+(/[A-Za-z_-]+){1,2})$') is not true then
-        -- Postgres also takes abbreviations and formulas, which know nothing of summer time.
-        raise exception 'timeZone must be an IANA name such as Europe/Berlin.'
-            using errcode = 'PT400', detail = 'invalid_request';
-    end if;
-
-    if bucket = 'hour' then
-        -- Hours pass alike whatever the clock shows: one that it shows twice is two buckets. Where
-        -- the clock moves by half an hour, no bound is put where it shows none.
-        select array_agg(distinct hours.hour)
-        into v_bounds
-        from (
-            select date_trunc('hour', starts_at + n * interval '1 hour', time_zone) as hour
-            from generate_series(-2, c_most + 2) as n
-        ) as hours
-        where extract(minute from hours.hour at time zone time_zone) = 0;
-    else
-        -- A day begins when the clock first shows its midnight: there are two of it where clocks
-        -- go back at one, and none where they go forward at midnight.
-        select array_agg(distinct case
-            when (days.first - interval '1 hour') at time zone time_zone = days.midnight
-            then days.first - interval '1 hour'
-            else days.first
-        end)
-        into v_bounds
-        from (
-            select midnights.midnight, midnights.midnight at time zone time_zone as first
-            from (
-                select date_trunc(bucket, starts_at at time zone time_zone)
-                    + n * ('1 ' || bucket)::interval as midnight
-                from generate_series(-1, c_most + 2) as n
-            ) as midnights
-        ) as days;
-    end if;
-
-    select array_agg(b order by b)
-    into v_bounds
-    from unnest(v_bounds) as b
-    where b >= (select max(x) from unnest(v_bounds) as x where x <= starts_at)
-      and b <= (select coalesce(min(x), 'infinity') from unnest(v_bounds) as x where x >= ends_at);
-
-    if cardinality(v_bounds) > c_most + 1 then
-        raise exception 'More than % buckets lie between from and to; ask for less, or for larger ones.', c_most
-            using errcode = 'PT400', detail = 'invalid_request';
-    end if;
-    return v_bounds;
-exception
-    when invalid_parameter_value then
-        raise exception 'There is no time zone of that name.'
-            using errcode = 'PT400', detail = 'invalid_request';
-end;
-$$;
-
-grant execute on function private.bucket_bounds to authenticated, service_role;
-comment on function private.bucket_bounds is 'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
-
 create function private.turn_figures(
     user_id uuid,
     starts_at timestamptz,
@@ -266,8 +191,7 @@ create function public.conversation_analytics(
     user_id uuid,
     starts_at timestamptz,
     ends_at timestamptz,
-    bucket text default 'day',
-    time_zone text default 'UTC',
+    bounds jsonb,
     project_id uuid default null,
     prices jsonb default '{}'
 )
@@ -279,11 +203,11 @@ begin
 
     return private.turn_figures(
         user_id, starts_at, ends_at,
-        private.bucket_bounds(starts_at, ends_at, bucket, time_zone), project_id, prices
+        array(select b::timestamptz from jsonb_array_elements_text(bounds) as b), project_id, prices
     ) - 'failures';
 end;
 $$;
 
 revoke all on function public.conversation_analytics from public, anon, authenticated, service_role;
 grant execute on function public.conversation_analytics to authenticated, service_role;
-comment on function public.conversation_analytics is 'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400, PT403.';
+comment on function public.conversation_analytics is 'Figures of a user''s turns begun in a range, in all and for each bucket between two bounds, which grow from the start or before it to the end or behind it. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT403.';

@@ -34,7 +34,8 @@ create function public.begin_turn(
     regenerates uuid default null,
     opens_conversation boolean default false,
     known_from bigint default null,
-    known_id uuid default null
+    known_id uuid default null,
+    known_tokens bigint default null
 )
 returns json
 language plpgsql volatile security invoker set search_path = ''
@@ -44,8 +45,8 @@ as $$
 declare
     v_conversation private.conversations;
     v_turn public.turns;
+    v_answers uuid;
     v_stored record;
-    v_history record;
 begin
     if opens_conversation then
         -- Nothing where the id is taken already: by this user's, which is then found, or not.
@@ -145,58 +146,30 @@ begin
         v_conversation := private.fork_conversation(user_id, v_conversation, edits, regenerates);
     end if;
     if regenerates is not null then
-        return private.begin_answering(
-            user_id, v_conversation, v_turn.id, regenerates, history_tokens
-        );
+        v_answers := (private.find_answered(user_id, v_conversation, regenerates)).id;
+
+        update public.turns as t
+        set answers = v_answers
+        where t.user_id = begin_turn.user_id and t.id = v_turn.id;
+
+        perform private.broadcast(v_conversation.id, v_turn.id, 'accepted');
+        return private.describe_turn(user_id, v_turn.id, 'started', history_tokens);
     end if;
 
     v_stored := private.add_message(
         user_id, v_conversation, v_turn.id, message_id, 'user', request, null, metadata, parts, native,
         'accepted', null
     );
-    v_history := private.read_history(
-        user_id, v_conversation.id, history_tokens,
-        private.path_to(
-            user_id, v_stored.conversation, before => (v_stored.conversation).last_seq
-        ),
-        known_from, known_id
-    );
     return private.describe_rows(
-        'started', v_turn, v_stored.conversation, v_stored.described, null, v_history.history,
-        v_history.context
+        user_id, 'started', v_turn, v_stored.conversation, v_stored.described, null,
+        history_tokens, known_from, known_id, known_tokens
     );
 end;
 $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
-comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. The history of a turn that stores its own message lacks the messages from known_from to that of known_id, if it would begin with them (context.known). Without a request_hash the key is that of a turn that is known. With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
-
-create function private.begin_answering(
-    user_id uuid,
-    conversation private.conversations,
-    turn_id uuid,
-    message_id uuid,
-    history_tokens integer
-)
-returns json
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_message constant public.messages := private.find_answered(user_id, conversation, message_id);
-begin
-    update public.turns as t
-    set answers = v_message.id
-    where t.user_id = begin_answering.user_id and t.id = begin_answering.turn_id;
-
-    perform private.broadcast_status(conversation.id, turn_id, 'accepted');
-    return private.describe_turn(user_id, turn_id, 'started', history_tokens);
-end;
-$$;
-
-grant execute on function private.begin_answering to service_role;
-comment on function private.begin_answering is 'Lets a turn that was opened answer a message that is there. Raises PT404, PT422.';
+comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history}, the last as load_history, and null but where the AI is to work. That of a turn that stores its own message lacks the messages from known_from to that of known_id, if it would begin with them (history.known); known_tokens is their sum, if known. Without a request_hash the key is that of a turn that is known. With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
 
 -- A turn that its owner has stopped is stopped for good, also where its worker never knew.
 create function private.resume_turn(
@@ -266,7 +239,7 @@ begin
                 lease_expires_at = clock_timestamp() + make_interval(secs => lease_seconds)
             where t.user_id = resume_turn.user_id and t.id = v_turn.id;
 
-            perform private.broadcast_status(v_turn.conversation_id, v_turn.id, 'accepted');
+            perform private.broadcast(v_turn.conversation_id, v_turn.id, 'accepted');
             return private.describe_turn(user_id, v_turn.id, 'taken_over', history_tokens);
         end if;
         perform private.interrupt_turn(user_id, v_turn.id);

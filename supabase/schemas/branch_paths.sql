@@ -150,7 +150,10 @@ returns bigint
 language plpgsql immutable security invoker set search_path = ''
 as $$
 begin
-    return (select coalesce(sum(upper(r) - lower(r)), 0) from unnest(path) as r);
+    if path = int8multirange(range_merge(path)) then
+        return coalesce(upper(path) - lower(path), 0); -- as most are: without a look
+    end if;
+    return (select sum(upper(r) - lower(r)) from unnest(path) as r);
 end;
 $$;
 

@@ -71,66 +71,12 @@ begin
         end if;
     end if;
 
-    perform private.broadcast_status(conversation.id, turn_id, status, failure, described);
+    perform private.broadcast(conversation.id, turn_id, status, failure, described);
 end;
 $$;
 
 grant execute on function private.add_message to service_role;
 comment on function private.add_message is 'Adds a turn''s message to its conversation, which the caller holds, and sends both the message and the turn''s status. Answers the conversation as it is then, and the message''s row.';
-
-create function private.settle_turn(
-    user_id uuid,
-    inout conversation private.conversations,
-    turn_id uuid,
-    attempt integer,
-    status text,
-    message_id uuid,
-    content text,
-    generated_code text default null,
-    metadata jsonb default '{}',
-    error jsonb default null,
-    tokens bigint default null,
-    parts jsonb default '[]',
-    native jsonb default null,
-    out turn public.turns,
-    out reply jsonb
-)
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_now constant timestamptz := clock_timestamp();
-    v_stored record;
-begin
-    update public.turns as t
-    set status = settle_turn.status,
-        error = settle_turn.error,
-        draft = '',
-        draft_parts = '[]',
-        tokens = coalesce(settle_turn.tokens, t.tokens),
-        finished_at = greatest(v_now, t.started_at) -- by a clock that may have been set back
-    where t.user_id = settle_turn.user_id and t.id = settle_turn.turn_id
-      and t.attempt = settle_turn.attempt
-      and t.status = 'running'
-    returning t.* into turn;
-
-    if not found then
-        return;
-    end if;
-
-    v_stored := private.add_message(
-        user_id, conversation, turn_id, message_id, 'assistant', content, generated_code, metadata,
-        parts, native,
-        case when settle_turn.status in ('completed', 'cancelled') then 'idle' else 'error' end,
-        error ->> 'message'
-    );
-    conversation := v_stored.conversation;
-    reply := v_stored.described;
-end;
-$$;
-
-grant execute on function private.settle_turn to service_role;
-comment on function private.settle_turn is 'Closes a running turn with its one reply, if this attempt holds it; else it answers no turn. The caller holds the conversation''s lock.';
 
 create function public.complete_turn(
     user_id uuid,
@@ -152,9 +98,10 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
+    v_now constant timestamptz := clock_timestamp();
     v_conversation private.conversations;
-    v_settled record;
-    v_message public.messages;
+    v_turn public.turns;
+    v_reply jsonb;
 begin
     select c.* into v_conversation
     from private.conversations as c
@@ -171,45 +118,53 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
-    v_settled := private.settle_turn(
-        user_id, v_conversation, turn_id, attempt, status, message_id, content, generated_code,
-        metadata, error, tokens, parts, native
-    );
+    update public.turns as t
+    set status = complete_turn.status,
+        error = complete_turn.error,
+        draft = '',
+        draft_parts = '[]',
+        tokens = coalesce(complete_turn.tokens, t.tokens),
+        finished_at = greatest(v_now, t.started_at) -- by a clock that may have been set back
+    where t.user_id = complete_turn.user_id and t.id = complete_turn.turn_id
+      and t.attempt = complete_turn.attempt
+      and t.status = 'running'
+    returning t.* into v_turn;
 
-    if v_settled.reply is not null then
-        v_message := private.message_of_turn(user_id, v_settled.turn);
-        return private.describe_rows(
-            'completed', v_settled.turn, v_settled.conversation, to_jsonb(v_message), v_settled.reply
-        );
+    if found then
+        v_reply := (private.add_message(
+            user_id, v_conversation, turn_id, message_id, 'assistant', content, generated_code,
+            metadata, parts, native,
+            case when status in ('completed', 'cancelled') then 'idle' else 'error' end,
+            error ->> 'message'
+        )).described;
+    else
+        -- The same write came before, and its answer was lost on the way; or another's did.
+        select t.* into v_turn
+        from public.turns as t
+        where t.user_id = complete_turn.user_id and t.id = complete_turn.turn_id;
+
+        select to_jsonb(m) into v_reply
+        from public.messages as m
+        where m.user_id = complete_turn.user_id and m.turn_id = complete_turn.turn_id
+          and m.role = 'assistant';
     end if;
 
-    -- The same write came before, and its answer was lost on the way; or another's did.
-    return private.describe_turn(
-        user_id,
-        turn_id,
-        case
-            when exists (
-                select 1
-                from public.messages as m
-                where m.user_id = complete_turn.user_id and m.turn_id = complete_turn.turn_id
-                  and m.role = 'assistant'
-                  and m.id = complete_turn.message_id
-            ) then 'completed'
+    return json_build_object(
+        'outcome', case v_reply ->> 'id'
+            when message_id::text then 'completed'
             else 'superseded'
-        end
+        end,
+        'turn', to_jsonb(v_turn) - '{request_hash,draft,draft_parts}'::text[],
+        'reply', v_reply
     );
 end;
 $$;
 
 revoke all on function public.complete_turn from public, anon, authenticated, service_role;
 grant execute on function public.complete_turn to service_role;
-comment on function public.complete_turn is 'Commits the reply and closes the turn, for the attempt that holds it. Answers outcome completed or superseded. Raises PT404.';
+comment on function public.complete_turn is 'Commits the reply and closes the turn, for the attempt that holds it. Answers {outcome: completed | superseded, turn, reply}, and of the same call again the same. Raises PT404.';
 
-create function private.interrupt_turn(
-    user_id uuid,
-    turn_id uuid,
-    conversation private.conversations default null
-)
+create function private.interrupt_turn(user_id uuid, turn_id uuid)
 returns void
 language plpgsql volatile security invoker set search_path = ''
 as $$
@@ -226,20 +181,13 @@ begin
     from public.turns as t
     where t.user_id = interrupt_turn.user_id and t.id = interrupt_turn.turn_id;
 
-    if conversation.id is null then
-        select c.* into strict conversation
-        from private.conversations as c
-        where c.user_id = interrupt_turn.user_id and c.id = v_turn.conversation_id;
-    end if;
-
     if v_turn.cancel_requested_at is not null then
         v_status := 'cancelled';
         v_error := jsonb_build_object('type', 'cancelled', 'message', 'The reply was stopped.');
     end if;
 
-    perform private.settle_turn(
+    perform public.complete_turn(
         user_id => interrupt_turn.user_id,
-        conversation => conversation,
         turn_id => interrupt_turn.turn_id,
         attempt => v_turn.attempt,
         status => v_status,
@@ -265,4 +213,4 @@ end;
 $$;
 
 grant execute on function private.interrupt_turn to service_role;
-comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply, on the active branch of the conversation as it is or as it is given.';
+comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';

@@ -118,6 +118,29 @@ $$;
 grant execute on function private.being_deleted to authenticated, service_role;
 comment on function private.being_deleted is 'The ids of a user''s conversations that are being deleted: what hangs on them is nobody''s to see.';
 
+create function private.find_conversation(user_id uuid, conversation_id uuid)
+returns private.conversations
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_conversation private.conversations;
+begin
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = find_conversation.user_id and c.id = find_conversation.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+    return v_conversation;
+end;
+$$;
+
+grant execute on function private.find_conversation to authenticated, service_role;
+comment on function private.find_conversation is 'A user''s conversation, as far as the caller may see it. Raises PT404.';
+
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
 -- far deeper than most readers of JSON follow. Triggers and no checks, as with messages, which would be
 -- asked of the whole row each time that a message moves it.

@@ -33,21 +33,9 @@ create function public.get_conversation(user_id uuid, conversation_id uuid)
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
-declare
-    v_conversation jsonb;
 begin
-    perform private.require_self(get_conversation.user_id);
-
-    select to_jsonb(c) into v_conversation
-    from private.conversations as c
-    where c.user_id = get_conversation.user_id and c.id = get_conversation.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-    return v_conversation;
+    perform private.require_self(user_id);
+    return to_jsonb(private.find_conversation(user_id, conversation_id));
 end;
 $$;
 
@@ -72,6 +60,7 @@ language plpgsql stable security invoker set search_path = ''
 set jit = off -- Postgres up to 17 takes what is off for so dear that compiling pays
 set enable_sort = off
 set enable_bitmapscan = off
+set plan_cache_mode = force_generic_plan -- there is one plan, and planning costs as much as ten rows
 as $$
 #variable_conflict use_column
 declare
@@ -80,49 +69,36 @@ declare
     v_limit constant integer := least(greatest(page_size, 1), 200);
     v_before constant timestamptz := coalesce(before_updated_at, 'infinity');
     v_before_id constant uuid := coalesce(before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+    v_row private.conversations;
+    v_rows jsonb[] := '{}';
+    v_bytes bigint := 0;
+    v_next jsonb;
 begin
     perform private.require_self(list_conversations.user_id);
-    return (
-        with page as (
-            select c as conversation,
-                   row_number() over newest_first as number,
-                   sum(
-                       octet_length(c.metadata::text)
-                       + coalesce(octet_length(c.imported::text), 0)
-                       + c_row_bytes
-                   ) over newest_first as bytes_so_far
-            from (
-                select *
-                from private.conversations as c
-                where c.user_id = list_conversations.user_id
-                  and (c.archived_at is not null) = list_conversations.archived
-                  and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
-                  and (c.updated_at, c.id) < (v_before, v_before_id)
-                order by c.updated_at desc, c.id desc
-                limit v_limit + 1
-            ) as c
-            window newest_first as (order by c.updated_at desc, c.id desc)
-        ),
-        kept as (
-            select *
-            from page
-            where number = 1
-               or number <= v_limit and bytes_so_far <= c_page_bytes
-        )
-        select jsonb_build_object(
-            'conversations', coalesce(jsonb_agg(to_jsonb(k.conversation) order by k.number), '[]'),
-            'next', case when (select count(*) from page) > count(*) then (
-                select jsonb_build_object(
-                    'before_updated_at', (last.conversation).updated_at,
-                    'before_id', (last.conversation).id
-                )
-                from kept as last
-                order by last.number desc
-                limit 1
-            ) end
-        )
-        from kept as k
-    );
+
+    for v_row in
+        select c.*
+        from private.conversations as c
+        where c.user_id = list_conversations.user_id
+          and (c.archived_at is not null) = list_conversations.archived
+          and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
+          and (c.updated_at, c.id) < (v_before, v_before_id)
+        order by c.updated_at desc, c.id desc
+        limit v_limit + 1
+    loop
+        v_bytes := v_bytes + c_row_bytes + octet_length(v_row.metadata::text)
+            + coalesce(octet_length(v_row.imported::text), 0);
+        if cardinality(v_rows) = v_limit or v_bytes > c_page_bytes and v_rows <> '{}' then
+            v_next := jsonb_build_object(
+                'before_updated_at', v_rows[cardinality(v_rows)] -> 'updated_at',
+                'before_id', v_rows[cardinality(v_rows)] -> 'id'
+            );
+            exit;
+        end if;
+        v_rows := v_rows || to_jsonb(v_row);
+    end loop;
+
+    return jsonb_build_object('conversations', v_rows, 'next', v_next);
 end;
 $$;
 

@@ -166,24 +166,13 @@ create function public.export_messages(
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
 declare
     v_conversation private.conversations;
     v_most bigint;
     v_measured record;
 begin
-    perform private.require_self(export_messages.user_id);
-
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = export_messages.user_id
-      and c.id = export_messages.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-
+    perform private.require_self(user_id);
+    v_conversation := private.find_conversation(user_id, conversation_id);
     v_most := least(
         coalesce(until, v_conversation.last_seq) - after, least(greatest(page_size, 1), 1000)
     );

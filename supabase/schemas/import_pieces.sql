@@ -182,54 +182,46 @@ as $$
 #variable_conflict use_column
 declare
     c_is_last constant boolean := (piece ->> 'is_last')::boolean;
+    v_header constant jsonb := piece -> 'conversation';
     v_before constant bigint := (piece ->> 'first')::bigint - 1;
     v_last constant bigint := v_before + jsonb_array_length(piece -> 'messages');
     v_hidden_until constant timestamptz := now() + interval '1 hour';
-    v_is_whole boolean;
 begin
     perform private.insert_imported(user_id, conversation.id, v_before, piece -> 'messages');
 
-    -- What the doctor checks: no gap, and times that grow with the places.
-    select conversation.last_seq = v_before
-           and coalesce(bool_and(o.is_later), true)
-           and (not c_is_last or (
-               v_last = (piece -> 'conversation' ->> 'last_seq')::bigint
-               and coalesce(max(o.created_at), '-infinity')
-                   <= (piece -> 'conversation' ->> 'updated_at')::timestamptz
-           ))
-    into v_is_whole
-    from (
-        select m.created_at,
-               m.created_at > lag(m.created_at, 1, '-infinity') over (order by m.seq) as is_later
-        from public.messages as m
-        where m.user_id = add_imported.user_id
-          and m.conversation_id = conversation.id
-          and m.seq >= v_before
-    ) as o;
-
-    if not v_is_whole then
+    -- What the doctor checks: no gap, times that grow with the places, branches that are a tree.
+    if conversation.last_seq <> v_before
+        or exists (
+            select 1
+            from (
+                select m.created_at <= lag(m.created_at) over (order by m.seq) as is_early
+                from public.messages as m
+                where m.user_id = add_imported.user_id
+                  and m.conversation_id = conversation.id
+                  and m.seq >= v_before
+            ) as o
+            where o.is_early
+        )
+        or c_is_last and (
+            v_last <> (v_header ->> 'last_seq')::bigint
+            or not conversation.active_branch between 0 and conversation.last_branch
+            or private.count_branches(user_id, conversation.id, v_last)
+                is distinct from conversation.last_branch
+        )
+    then
         raise exception 'The file can''t be imported; nothing was: its messages have no right order.'
             using errcode = 'PT400', detail = 'invalid_import';
     end if;
 
     update public.conversations as c
     set last_seq = v_last,
-        updated_at = (piece -> 'conversation' ->> 'updated_at')::timestamptz,
+        updated_at = greatest(
+            (v_header ->> 'updated_at')::timestamptz,
+            (piece -> 'messages' -> -1 ->> 'created_at')::timestamptz
+        ),
         imported = c.imported || jsonb_build_object('at', now(), 'lastSeq', v_last),
         deleting_since = case when not c_is_last then v_hidden_until end
     where c.user_id = add_imported.user_id and c.id = conversation.id;
-
-    if c_is_last and conversation.last_branch > 0
-        and (
-            private.count_branches(user_id, conversation.id, v_last)
-                is distinct from conversation.last_branch
-            or not conversation.active_branch
-                between 0 and conversation.last_branch
-        )
-    then
-        raise exception 'The file can''t be imported; nothing was: its branches are no tree.'
-            using errcode = 'PT400', detail = 'invalid_import';
-    end if;
 end;
 $$;
 

@@ -96,7 +96,24 @@ begin
         for update;
     end if;
 
-    v_outcome := private.outcome_of_part(user_id, import_id, part);
+    -- What came of it before, if all that it took is still there.
+    select p.outcome into v_outcome
+    from private.import_parts as p
+    where p.user_id = take_import_part.user_id
+      and p.import_id = take_import_part.import_id
+      and p.part = take_import_part.part
+      and not exists (
+          select 1
+          from jsonb_array_elements(p.outcome) as o (one)
+          where (one ->> 'is_taken')::boolean
+            and not exists (
+                select 1
+                from public.conversations as c
+                where c.user_id = take_import_part.user_id
+                  and c.id = (one ->> 'id')::uuid
+            )
+      );
+
     if v_outcome is not null or pieces is null then
         return jsonb_build_object('outcome', v_outcome);
     end if;
@@ -152,30 +169,6 @@ $$;
 revoke all on function public.take_import_part from public, anon, authenticated, service_role;
 grant execute on function public.take_import_part to service_role;
 comment on function public.take_import_part is 'Takes a part of a file, after those before it: {outcome: [{place, id, is_taken, known_id, is_same, appended, changed}]}, one for each piece of a conversation. Taking it again does nothing and answers the same; without pieces it only says what came of it, null for nothing yet. Raises PT400, PT409.';
-
-create function private.outcome_of_part(user_id uuid, import_id uuid, part integer)
-returns jsonb
-language sql stable security invoker set search_path = ''
-as $$
-    select p.outcome
-    from private.import_parts as p
-    where p.user_id = outcome_of_part.user_id
-      and p.import_id = outcome_of_part.import_id
-      and p.part = outcome_of_part.part
-      and not exists (
-          select 1
-          from jsonb_array_elements(p.outcome) as o (one)
-          where (one ->> 'is_taken')::boolean
-            and not exists (
-                select 1
-                from public.conversations as c
-                where c.user_id = outcome_of_part.user_id
-                  and c.id = (one ->> 'id')::uuid
-            )
-      );
-$$;
-
-comment on function private.outcome_of_part is 'What came of a part; null where it was not taken, or a conversation that it took is gone.';
 
 -- Runs as its owner, because the service may not say since when a conversation is to be removed.
 create function private.end_imports(user_id uuid)

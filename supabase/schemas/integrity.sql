@@ -69,9 +69,6 @@ as $$
         select * from private.find_broken_conversations(ids)
         where coalesce(stage = 'private.conversations', true)
         union
-        select * from private.find_broken_places(ids)
-        where coalesce(stage = 'public.messages', true)
-        union
         select * from private.find_broken_messages(ids)
         where coalesce(stage = 'public.messages', true)
         union
@@ -161,28 +158,14 @@ revoke all on function public.check_invariants from public, anon, authenticated,
 grant execute on function public.check_invariants to service_role;
 comment on function public.check_invariants is 'A step of a check of everything: {checks: the names of all, broken: [{name, user_id, id}], rows looked at, next: the after of the next step, or null}. The id is that of a conversation for places, owners and missing ones, else of the row. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is one cheap step, and looks only where list_newest says.';
 
--- Whoever writes to the conversation goes first. What was found may be repaired by now, or be something
--- else's name: a row is checked once more, and what is done to a conversation changes nothing of one
--- that is whole.
+-- What was found may be repaired by now, or be something else's name: a row is checked once more, and
+-- what is done to a conversation changes nothing of one that is whole.
 create function private.repair_broken(user_id uuid, check_name text, broken_id uuid)
 returns boolean
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    perform 1
-    from public.conversations as c
-    where c.user_id = repair_broken.user_id
-      and c.id = coalesce(
-          (
-              select t.conversation_id
-              from public.turns as t
-              where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id
-          ),
-          repair_broken.broken_id
-      )
-    for update;
-
     case check_name
         when 'conversation_missing' then
             return private.recover_conversation(user_id, broken_id);
@@ -269,6 +252,18 @@ declare
     v_broken record;
     v_counts jsonb := '{}';
 begin
+    -- Whoever writes to one goes first; in the order in which whoever locks several takes them.
+    perform 1
+    from public.conversations as c
+    where c.user_id = repair_invariants.user_id
+      and c.id in (
+          select coalesce(t.conversation_id, b.id)
+          from jsonb_to_recordset(broken) as b (id uuid)
+          left join public.turns as t on t.user_id = repair_invariants.user_id and t.id = b.id
+      )
+    order by c.id
+    for update;
+
     for v_broken in
         select b.name, b.id
         from jsonb_to_recordset(broken) as b (name text, id uuid)

@@ -1,5 +1,6 @@
--- What a message belongs to: a conversation of its owner's, the turn that it names, and the parts that
--- its content is of. Whatever it names is looked up by its id alone: it may stand under a wrong user.
+-- A message has a place after the one before it, and belongs to a conversation of its owner's, the turn
+-- that it names, and the parts that its content is of. Whatever it names is looked up by its id alone:
+-- it may stand under a wrong user.
 
 create function private.find_broken_messages(ids uuid[])
 returns table (name text, user_id uuid, id uuid)
@@ -8,12 +9,24 @@ as $$
     select distinct b.name, b.user_id, b.id
     from public.messages as m
     left join lateral (
-        select c.user_id from public.conversations as c where c.id = m.conversation_id limit 1
-    ) as owner on true
+        select c.*, c.user_id = m.user_id and c.deleting_since is null as is_here
+        from public.conversations as c
+        where c.id = m.conversation_id
+        limit 1 -- so that it is looked up, whatever the planner takes the table for
+    ) as c on true
+    left join lateral (
+        select o.seq, o.created_at
+        from public.messages as o
+        where o.user_id = m.user_id and o.conversation_id = m.conversation_id
+          and o.seq <= m.seq
+          and o.id <> m.id
+        order by o.seq desc
+        limit 1
+    ) as before on true
     cross join lateral (
         values
-            ('row_of_another_owner', owner.user_id, m.conversation_id, m.user_id <> owner.user_id),
-            ('conversation_missing', m.user_id, m.conversation_id, owner.user_id is null),
+            ('row_of_another_owner', c.user_id, c.id, m.user_id <> c.user_id),
+            ('conversation_missing', m.user_id, m.conversation_id, c.id is null),
             ('message_of_unknown_turn', m.user_id, m.id,
              m.turn_id is not null
              and not exists (select 1 from public.turns as t where t.id = m.turn_id)),
@@ -21,13 +34,35 @@ as $$
             ('content_not_of_parts', m.user_id, m.id,
              m.turn_id is not null
              and m.parts <> '[]'
-             and not private.parts_agree(m.content, m.metadata, m.parts))
+             and not private.parts_agree(m.content, m.metadata, m.parts)),
+            ('seq_gap', c.user_id, c.id,
+             c.is_here and m.seq <> coalesce(before.seq, 0) + 1 and m.seq is distinct from before.seq),
+            ('seq_tie', c.user_id, c.id, c.is_here and m.seq = before.seq),
+            ('created_at_out_of_order', c.user_id, c.id,
+             c.is_here and m.seq > before.seq and m.created_at <= before.created_at),
+            ('branch_wrong', c.user_id, c.id, c.is_here and m.branch <> case
+                when c.last_branch = 0 then 0
+                else private.branch_at(m.user_id, m.conversation_id, m.seq)
+            end),
+            ('watermark_too_high', c.user_id, c.id,
+             c.is_here
+             and not exists (
+                 select 1
+                 from search.documents as d
+                 where d.user_id = m.user_id and d.message_id = m.id
+             )
+             and not exists (
+                 select 1
+                 from search.watermarks as w
+                 where w.user_id = m.user_id and w.conversation_id = m.conversation_id
+                   and w.indexed_seq < m.seq
+             ))
     ) as b (name, user_id, id, is_broken)
     where m.id = any (ids)
       and b.is_broken;
 $$;
 
-comment on function private.find_broken_messages is 'What is broken of these messages: owners and missing conversations by the id of the conversation, else by the message''s.';
+comment on function private.find_broken_messages is 'What is broken of these messages: places, owners and missing conversations by the id of the conversation, else by the message''s.';
 
 -- Repairs conversation_missing. Rows of an account that is gone belong to nobody who could be shown
 -- them.

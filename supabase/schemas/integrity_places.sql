@@ -1,6 +1,6 @@
 -- Places: seq is 1, 2, 3 ... in each conversation, and created_at, the branches and the search's
--- watermark agree with it. Each check is a line with what is wrong; below is how it is repaired, under
--- the lock that repair_broken takes.
+-- watermark agree with it. A conversation says what its newest messages and branches are; below is how
+-- that is repaired, and places are, under the lock that repair_invariants takes.
 
 create function private.branch_at(user_id uuid, conversation_id uuid, seq bigint)
 returns integer
@@ -78,58 +78,6 @@ as $$
 $$;
 
 comment on function private.find_broken_conversations is 'What is broken of these conversations.';
-
--- A message's place is right if it is that after the one before it.
-create function private.find_broken_places(ids uuid[])
-returns table (name text, user_id uuid, id uuid)
-language sql stable security invoker set search_path = ''
-as $$
-    select distinct b.name, c.user_id, c.id
-    from public.messages as m
-    cross join lateral (
-        select o.*
-        from private.conversations as o
-        where o.user_id = m.user_id and o.id = m.conversation_id
-        limit 1 -- so that it is looked up, whatever the planner takes the table for
-    ) as c
-    left join lateral (
-        select o.seq, o.created_at
-        from public.messages as o
-        where o.user_id = m.user_id and o.conversation_id = m.conversation_id
-          and o.seq <= m.seq
-          and o.id <> m.id
-        order by o.seq desc
-        limit 1
-    ) as before on true
-    cross join lateral (
-        values
-            ('seq_gap',
-             m.seq <> coalesce(before.seq, 0) + 1 and m.seq is distinct from before.seq),
-            ('seq_tie', m.seq = before.seq),
-            ('created_at_out_of_order',
-             m.seq > before.seq and m.created_at <= before.created_at),
-            ('branch_wrong', m.branch <> case
-                when c.last_branch = 0 then 0
-                else private.branch_at(m.user_id, m.conversation_id, m.seq)
-            end),
-            ('watermark_too_high',
-             not exists (
-                 select 1
-                 from search.documents as d
-                 where d.user_id = m.user_id and d.message_id = m.id
-             )
-             and not exists (
-                 select 1
-                 from search.watermarks as w
-                 where w.user_id = m.user_id and w.conversation_id = m.conversation_id
-                   and w.indexed_seq < m.seq
-             ))
-    ) as b (name, is_broken)
-    where m.id = any (ids)
-      and b.is_broken;
-$$;
-
-comment on function private.find_broken_places is 'What is broken of these messages'' places. Ids are those of the conversations.';
 
 -- Repairs seq_gap, seq_tie, created_at_out_of_order.
 create function private.renumber_conversation(user_id uuid, conversation_id uuid)

@@ -147,19 +147,19 @@ begin
     if not v_request.seq
         <@ private.path_to(user_id, v_conversation, v_conversation.active_branch)
     then
-        v_conversation.last_branch := private.begin_branch(
+        perform private.begin_branch(
             user_id, v_conversation.id, v_request.branch, v_request.seq, v_conversation.last_seq + 1
         );
+
+        perform private.interrupt_turn(user_id, turn_id);
 
         -- What is shown stays so.
         update private.conversations as c
         set active_branch = v_conversation.active_branch
         where c.user_id = v_turn.user_id and c.id = v_conversation.id;
-
-        v_conversation.active_branch := v_conversation.last_branch;
+    else
+        perform private.interrupt_turn(user_id, turn_id);
     end if;
-
-    perform private.interrupt_turn(user_id, turn_id, v_conversation);
     return true;
 end;
 $$;

@@ -1,46 +1,13 @@
 -- Live events on the private topic conversation:<id>. They are sent inside the transaction that
 -- writes the row, so none is about something that was rolled back. They are hints: the
 -- tables are the truth, and realtime.send turns its own failures into warnings.
-create function private.describe_event(message jsonb)
-returns jsonb
-language plpgsql immutable strict security invoker set search_path = ''
-as $$
-declare
-    -- Realtime carries 256 kB a payload on the smallest plan; larger rows are fetched.
-    c_row_limit constant integer := 32768;
-begin
-    if pg_column_size(message) > c_row_limit then
-        return jsonb_build_object(
-            'id', message -> 'id',
-            'seq', message -> 'seq',
-            'role', message -> 'role',
-            'turnId', message -> 'turn_id'
-        );
-    end if;
-    return jsonb_build_object(
-        'id', message -> 'id',
-        'seq', message -> 'seq',
-        'role', message -> 'role',
-        'turnId', message -> 'turn_id',
-        'row', message
-    );
-end;
-$$;
-
-comment on function private.describe_event is 'The event of a message, with its row while that is small.';
-
 create function private.broadcast_message()
 returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
     if coalesce(current_setting('message_persistence.is_importing', true), '') = '' then
-        perform realtime.send(
-            private.describe_event(to_jsonb(new)),
-            'message',
-            'conversation:' || new.conversation_id,
-            true
-        );
+        perform private.broadcast(new.conversation_id, message => to_jsonb(new));
     end if;
     return null;
 end;
@@ -58,10 +25,10 @@ create trigger messages_broadcast
 -- its own within this one for each. Where the platform's table isn't what it is here, it is left to that
 -- function. Runs as its owner, as the one above: the statements would be planned again each time that
 -- another role calls it.
-create function private.broadcast_status(
+create function private.broadcast(
     conversation_id uuid,
-    turn_id uuid,
-    status text,
+    turn_id uuid default null,
+    status text default null,
     failure text default null,
     message jsonb default null
 )
@@ -69,12 +36,30 @@ returns void
 language plpgsql volatile security definer set search_path = ''
 as $$
 declare
+    -- Realtime carries 256 kB a payload on the smallest plan; larger rows are fetched.
+    c_row_limit constant integer := 32768;
     v_topic constant text := 'conversation:' || conversation_id;
-    v_message constant jsonb := private.describe_event(message);
-    v_status constant jsonb := jsonb_strip_nulls(jsonb_build_object(
-        'turnId', turn_id, 'status', status, 'message', failure
-    ));
+    v_message jsonb;
+    v_status jsonb;
 begin
+    if message is not null then
+        v_message := jsonb_build_object(
+            'id', message -> 'id',
+            'seq', message -> 'seq',
+            'role', message -> 'role',
+            'turnId', message -> 'turn_id',
+            'row', message
+        );
+        if pg_column_size(message) > c_row_limit then
+            v_message := v_message - 'row';
+        end if;
+    end if;
+    if status is not null then
+        v_status := jsonb_strip_nulls(jsonb_build_object(
+            'turnId', turn_id, 'status', status, 'message', failure
+        ));
+    end if;
+
     -- With ids that grow: random ones would each be on another page of the platform's index.
     insert into realtime.messages (id, topic, extension, event, payload, private)
     select private.new_id(), v_topic, 'broadcast', e.event, e.payload, true
@@ -85,12 +70,14 @@ exception
         if message is not null then
             perform realtime.send(v_message, 'message', v_topic, true);
         end if;
-        perform realtime.send(v_status, 'status', v_topic, true);
+        if status is not null then
+            perform realtime.send(v_status, 'status', v_topic, true);
+        end if;
 end;
 $$;
 
-grant execute on function private.broadcast_status to service_role;
-comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, behind the message that came with it, as part of this transaction.';
+grant execute on function private.broadcast to service_role;
+comment on function private.broadcast is 'Sends a message, with its row while that is small, and behind it a turn''s status to their conversation''s topic, either or both, as part of this transaction.';
 
 -- Only the owner listens. The topic is compared as text: a stranger's odd topic must not raise.
 -- There is no policy for insert, so clients can't send. As text, since the migration that makes it
@@ -149,3 +136,6 @@ create trigger conversations_forget_events
     referencing old table as removed
     for each statement
     execute function private.forget_events();
+
+-- Also where a user is moved away: no erasure would find them here later.
+alter table public.conversations enable always trigger conversations_forget_events;

@@ -40,14 +40,7 @@ declare
 begin
     perform private.require_self(load_conversation.user_id);
 
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = load_conversation.user_id and c.id = load_conversation.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
+    v_conversation := private.find_conversation(user_id, conversation_id);
 
     select jsonb_build_object(
         'turn_id', t.id,

@@ -287,7 +287,7 @@ begin
                 'created_at', m.created_at,
                 'rank', h.rank,
                 'snippet', search.cut_snippet(
-                    search.searched_text(m.content, m.generated_code),
+                    concat_ws(E'\n', m.content, m.generated_code),
                     h.starts_at,
                     v_found ->> 'pattern',
                     v_found ->> 'focus'

@@ -146,16 +146,6 @@ $$;
 
 comment on function search.long_words is 'The words that can have a part of three letters or more and begin a message, for the trigram index.';
 
-create function search.searched_text(content text, generated_code text)
-returns text
-language sql immutable security invoker set search_path = ''
-as $$
-    select content || coalesce(E'\n' || generated_code, '');
-$$;
-
-grant execute on function search.searched_text to authenticated;
-comment on function search.searched_text is 'What is searched of a message: its text, then its code.';
-
 -- A message has one row for each stretch of it that a tsvector surely holds, so that the index
 -- never refuses a message. Positions in a tsvector end at 16,383, hence the shorter stretches where
 -- each letter is a word. In the worst case, 64,000 different letters of four bytes or 16,000
@@ -172,7 +162,7 @@ as $$
 declare
     c_bytes constant bigint := 1000000;
     c_end constant integer := 16000;
-    v_text constant text := search.searched_text(content, generated_code);
+    v_text constant text := concat_ws(E'\n', content, generated_code);
     v_length constant integer := char_length(v_text);
     v_longest constant integer := c_bytes * v_length / greatest(octet_length(v_text), 1);
     v_start constant text := left(v_text, v_longest);

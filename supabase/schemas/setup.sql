@@ -22,12 +22,18 @@ create function public.ping()
 returns jsonb
 language sql stable security invoker set search_path = ''
 as $$
-    select jsonb_build_object('version', '20261127000001');
+    select jsonb_build_object(
+        'version', '20261127000001',
+        'position', pg_wal_lsn_diff(
+            case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end,
+            '0/0'
+        )
+    );
 $$;
 
 revoke all on function public.ping from public, anon, authenticated, service_role;
 grant execute on function public.ping to service_role;
-comment on function public.ping is 'Answers the version of the newest migration: what a deep health check asks, and the doctor compares.';
+comment on function public.ping is 'Answers the version of the newest migration, which a deep health check asks and the doctor compares, and how far the log of this server is, written or replayed: {version, position}.';
 
 -- Rows that are made one after another have ids side by side: with random ones each would be written
 -- to another page of an index, which goes into the log whole after each checkpoint.

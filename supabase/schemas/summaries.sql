@@ -46,7 +46,7 @@ comment on column public.summaries.through_message_id is 'The newest message it 
 create function private.newest_summary(
     user_id uuid,
     conversation_id uuid,
-    path int8multirange,
+    inout path int8multirange,
     out seq bigint,
     out content text,
     out through_seq bigint
@@ -76,11 +76,27 @@ begin
       and through.seq <@ path
     order by through.seq desc
     limit 1;
+
+    path := path - coalesce(
+        (
+            select range_agg(int8range(m.seq, m.seq, '[]'))
+            from public.summaries as s
+            cross join lateral (
+                select *
+                from public.messages
+                where messages.user_id = s.user_id and messages.id = s.id
+                offset 0
+            ) as m
+            where s.user_id = newest_summary.user_id
+              and s.conversation_id = newest_summary.conversation_id
+        ),
+        '{}'
+    );
 end;
 $$;
 
 grant execute on function private.newest_summary to authenticated, service_role;
-comment on function private.newest_summary is 'The newest summary of a path, which is one whose newest message is on it: its place, its text, and the place up to which it covers; nulls where there is none.';
+comment on function private.newest_summary is 'The newest summary of a path, which is one whose newest message is on it: its place, its text, and the place up to which it covers, nulls where there is none; and the path without any summary.';
 
 create function public.load_unsummarised(
     user_id uuid,
@@ -89,6 +105,8 @@ create function public.load_unsummarised(
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
+set enable_sort = off -- as with a history
+set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -98,7 +116,6 @@ declare
     v_kept constant integer := v_budget / 4;
     v_page constant integer := v_budget / 2;
     v_longest constant integer := greatest(v_budget / 8, c_message_tokens + 1);
-    v_ours uuid[];
     v_previous text;
     v_covered bigint;
     v_row record;
@@ -107,9 +124,7 @@ declare
     v_last bigint;
     v_conversation private.conversations;
     v_path int8multirange;
-    v_rest int8multirange;
-    v_part int8multirange;
-    v_messages jsonb;
+    v_messages jsonb[] := '{}';
 begin
     select c.* into v_conversation
     from private.conversations as c
@@ -121,84 +136,18 @@ begin
     end if;
 
     -- Of the path that was written to last: the reply that made this due is on it.
-    v_path := private.path_to(user_id, v_conversation, v_conversation.last_branch);
+    select n.path, n.content, coalesce(n.through_seq, 0)
+    into v_path, v_previous, v_covered
+    from private.newest_summary(
+        user_id, conversation_id,
+        private.path_to(user_id, v_conversation, v_conversation.last_branch)
+    ) as n;
 
-    select coalesce(array_agg(s.id), '{}') into v_ours
-    from public.summaries as s
-    where s.user_id = load_unsummarised.user_id
-      and s.conversation_id = load_unsummarised.conversation_id;
-
-    select n.content, n.through_seq
-    into v_previous, v_covered
-    from private.newest_summary(user_id, conversation_id, v_path) as n;
-
-    v_covered := coalesce(v_covered, 0);
     v_path := v_path * int8multirange(int8range(v_covered + 1, null));
 
-    v_rest := v_path;
-    <<back>>
-    while not isempty(v_rest) loop
-        v_part := private.part_of(v_rest, -100);
-        v_rest := v_rest - v_part;
-        for v_row in
-            select m.seq, octet_length(m.content) as bytes
-            from unnest(v_part) as part
-            cross join lateral (
-                select *
-                from public.messages
-                where messages.user_id = load_unsummarised.user_id
-                  and messages.conversation_id = load_unsummarised.conversation_id
-                  and messages.seq >= lower(part)
-                  and messages.seq < upper(part)
-                offset 0
-            ) as m
-            where m.id <> all (v_ours)
-            order by m.seq desc
-        loop
-            v_tokens := v_tokens + least((v_row.bytes + 2) / 3 + c_message_tokens, v_longest);
-            if v_tokens > v_kept then
-                v_through := v_row.seq;
-                exit back;
-            end if;
-        end loop;
-    end loop;
-
-    v_path := v_path * int8multirange(int8range(null, v_through + 1));
-    v_tokens := 0;
-    v_rest := v_path;
-    <<onwards>>
-    while not isempty(v_rest) loop
-        v_part := private.part_of(v_rest, 100);
-        v_rest := v_rest - v_part;
-        for v_row in
-            select m.seq, octet_length(m.content) as bytes
-            from unnest(v_part) as part
-            cross join lateral (
-                select *
-                from public.messages
-                where messages.user_id = load_unsummarised.user_id
-                  and messages.conversation_id = load_unsummarised.conversation_id
-                  and messages.seq >= lower(part)
-                  and messages.seq < upper(part)
-                offset 0
-            ) as m
-            where m.id <> all (v_ours)
-            order by m.seq
-        loop
-            v_tokens := v_tokens + least((v_row.bytes + 2) / 3 + c_message_tokens, v_longest);
-            exit onwards when v_tokens > v_page and v_last is not null;
-            v_last := v_row.seq;
-        end loop;
-    end loop;
-
-    select coalesce(jsonb_agg(to_jsonb(h) order by h.seq), '[]') into v_messages
-    from (
-        select m.seq, m.role, left(m.content, v_longest * 3) as content,
-               case
-                   when m.role = 'assistant' and m.metadata -> 'success' = 'false'
-                       then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
-               end as failure
-        from unnest(v_path * int8multirange(int8range(1, coalesce(v_last, 0) + 1))) as part
+    for v_row in
+        select m.seq, (octet_length(m.content) + 2) / 3 + c_message_tokens as tokens
+        from (select part from unnest(v_path) as part order by part desc) as newest_first (part)
         cross join lateral (
             select *
             from public.messages
@@ -206,14 +155,50 @@ begin
               and messages.conversation_id = load_unsummarised.conversation_id
               and messages.seq >= lower(part)
               and messages.seq < upper(part)
+            order by messages.seq desc
             offset 0
         ) as m
-        where m.id <> all (v_ours)
-    ) as h;
+    loop
+        v_tokens := v_tokens + least(v_row.tokens, v_longest);
+        if v_tokens > v_kept then
+            v_through := v_row.seq;
+            exit;
+        end if;
+    end loop;
+
+    v_tokens := 0;
+    for v_row in
+        select m.seq, m.role, left(m.content, v_longest * 3) as content,
+               case
+                   when m.role = 'assistant' and m.metadata -> 'success' = 'false'
+                       then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
+               end as failure,
+               (octet_length(m.content) + 2) / 3 + c_message_tokens as tokens
+        from (
+            select part
+            from unnest(v_path * int8multirange(int8range(null, v_through + 1))) as part
+            order by part
+        ) as oldest_first (part)
+        cross join lateral (
+            select *
+            from public.messages
+            where messages.user_id = load_unsummarised.user_id
+              and messages.conversation_id = load_unsummarised.conversation_id
+              and messages.seq >= lower(part)
+              and messages.seq < upper(part)
+            order by messages.seq
+            offset 0
+        ) as m
+    loop
+        v_tokens := v_tokens + least(v_row.tokens, v_longest);
+        exit when v_tokens > v_page and v_last is not null;
+        v_last := v_row.seq;
+        v_messages := v_messages || to_jsonb(v_row) - 'tokens';
+    end loop;
 
     return jsonb_build_object(
         'previous', v_previous,
-        'messages', v_messages,
+        'messages', to_jsonb(v_messages),
         'covers_to', v_last,
         'longest', v_longest
     );

@@ -39,15 +39,12 @@ class Bundles:
 async def side_by_side(
     stack: Stack, older: Path, user: User, folder: Path
 ) -> AsyncIterator[Bundles]:
-    """Serve both versions on one stack, each from its own tree."""
-    (folder / "old").mkdir()
+    """Serve the older version on a stack, whose own is the newer one."""
     async with (
-        functions_process(stack, folder / "old", PYTHONPATH=str(older)) as old,
-        functions_process(stack, folder) as new,
-        old.client(user.token) as old_client,
-        new.client(user.token) as new_client,
+        functions_process(stack, folder, PYTHONPATH=str(older)) as old,
+        old.client(user.token) as client,
     ):
-        yield Bundles(old_client, new_client)
+        yield Bundles(client, user.functions)
 
 
 def rows(answer: dict[str, Any]) -> list[dict[str, Any]]:
@@ -83,8 +80,7 @@ async def test_a_turn_of_a_killed_old_process_is_taken_over_by_the_new_one(
 ) -> None:
     """As in a deployment that kills what is slow to end: the turn is settled, the next one runs."""
     slow = {"OFFLINE_DELAY": "0.2", "HEARTBEAT_SECONDS": "0.1", "STORE_TIMEOUT": "2"}
-    (tmp_path / "old").mkdir()
-    async with functions_process(stack, tmp_path / "old", PYTHONPATH=str(older), **slow) as process:
+    async with functions_process(stack, tmp_path, PYTHONPATH=str(older), **slow) as process:
         turn_id = await begin_and_leave(process, user)
         process.process.kill()
         await process.process.wait()
@@ -93,9 +89,7 @@ async def test_a_turn_of_a_killed_old_process_is_taken_over_by_the_new_one(
         "select conversation_id::text from turns where id = %s", (turn_id,)
     ).fetchone()
     assert place is not None
-    async with functions_process(stack, tmp_path) as process, process.client(user.token) as new:
-        body = {"request": "And now?", "conversationId": place[0]}
-        answer = await new.post("/mega-mind", json=body)
-        loaded = await new.get("/load-conversation", params={"conversationId": place[0]})
+    answer = await user.send("And now?", conversationId=place[0])
+    loaded = await user.load(place[0])
     assert answer.json()["success"] is True
     assert [m["role"] for m in loaded.json()["messages"]] == ["user", "assistant"] * 2

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import psycopg
 import pytest
+import pytest_asyncio
 
 from local.stack import Stack
 from tests.support.bundle import bundle, settings_for
@@ -17,8 +18,24 @@ from tests.support.users import User
 from tests.support.waiting import until
 
 SLOW, FAST = -300, 300
-OFF = pytest.mark.parametrize("off", [SLOW, FAST], ids=["slow", "fast"])
 DRAFT = "Half an ans"
+
+
+@pytest.fixture(scope="module", params=[SLOW, FAST], ids=["slow", "fast"])
+def off(request: pytest.FixtureRequest) -> int:
+    """By how many seconds the clock is wrong."""
+    seconds: int = request.param
+    return seconds
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(
+    stack: Stack, off: int, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[FunctionsProcess]:
+    """A process with such a clock, which waits for no turn that runs elsewhere."""
+    settings = {"CLOCK_OFF": str(off), "RETRY_WAIT_SECONDS": "0.1"}
+    async with functions_process(stack, tmp_path_factory.mktemp("clock"), **settings) as running:
+        yield running
 
 
 def lose_turn(db: psycopg.Connection, user: User, *, lease_seconds: int) -> str:
@@ -41,15 +58,13 @@ def assert_clock_is_off(server: FunctionsProcess, off: int) -> None:
 
 
 @pytest.mark.promise("wrong clock", red="a load compares the lease with the process's clock")
-@OFF
 async def test_a_wrong_clock_neither_settles_a_live_turn_nor_leaves_a_dead_one(
-    stack: Stack, user: User, other_user: User, db: psycopg.Connection, tmp_path: Path, off: int
+    server: FunctionsProcess, user: User, other_user: User, db: psycopg.Connection, off: int
 ) -> None:
     """What a load shows of a running turn, and of one without a worker, is as ever."""
     live = lose_turn(db, user, lease_seconds=120)
     dead = lose_turn(db, other_user, lease_seconds=-1)
     async with (
-        functions_process(stack, tmp_path, CLOCK_OFF=str(off)) as server,
         server.client(user.token) as one,
         server.client(other_user.token) as another,
     ):
@@ -63,16 +78,14 @@ async def test_a_wrong_clock_neither_settles_a_live_turn_nor_leaves_a_dead_one(
 
 
 @pytest.mark.promise("wrong clock", red="`iat` is checked")
-@OFF
 async def test_a_wrong_clock_neither_takes_over_a_live_turn_nor_waits_for_a_dead_one(
-    stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path, off: int
+    stack: Stack, server: FunctionsProcess, user: User, db: psycopg.Connection, off: int
 ) -> None:
     """While another process works, its key has to wait; once that one is gone, it is done."""
     engine = TypingEngine(["One."])
     body, headers = {"request": "Count"}, {"idempotency-key": "k"}
     async with (
         bundle(settings_for(stack), token=user.token, engine=engine) as worker,
-        functions_process(stack, tmp_path, CLOCK_OFF=str(off), RETRY_WAIT_SECONDS="0.1") as server,
         server.client(user.token) as client,
     ):
         working = asyncio.create_task(worker.post("/mega-mind", json=body, headers=headers))
@@ -92,22 +105,20 @@ async def test_a_wrong_clock_neither_takes_over_a_live_turn_nor_waits_for_a_dead
 
 
 @pytest.mark.promise("wrong clock", red="`iat` is checked")
-@OFF
 async def test_a_wrong_clock_moves_the_end_of_a_token_and_nothing_else(
-    stack: Stack, user: User, tmp_path: Path, off: int
+    stack: Stack, server: FunctionsProcess, user: User, off: int
 ) -> None:
     """Who has just signed in is let in; a token ends as the process's own clock says."""
     secret, now = stack.settings.environment()["SUPABASE_JWT_SECRET"], int(time.time())
     lives = {-60: off == SLOW, 60: off == SLOW, 360: True, 3600: True}
     ended = signed(claims_for(user.id, exp=now - 3600), secret)
     statuses = {}
-    async with functions_process(stack, tmp_path, CLOCK_OFF=str(off)) as server:
-        for left in lives:
-            async with server.client(signed(claims_for(user.id, exp=now + left), secret)) as client:
-                body = {"request": "Hello"}
-                statuses[left] = (await client.post("/mega-mind", json=body)).status_code
-        async with server.client(ended) as client:
-            refused = await client.post("/mega-mind", json={"request": "Hello"})
-        assert_clock_is_off(server, off)
+    for left in lives:
+        async with server.client(signed(claims_for(user.id, exp=now + left), secret)) as client:
+            body = {"request": "Hello"}
+            statuses[left] = (await client.post("/mega-mind", json=body)).status_code
+    async with server.client(ended) as client:
+        refused = await client.post("/mega-mind", json={"request": "Hello"})
+    assert_clock_is_off(server, off)
     assert statuses == {left: 200 if is_good else 401 for left, is_good in lives.items()}
     assert refused.status_code == 401

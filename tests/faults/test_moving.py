@@ -161,18 +161,50 @@ def test_a_database_is_never_its_own_destination(
     assert stored(servers["one"], user_id) == before
 
 
-def test_what_would_refer_to_nothing_keeps_the_user_where_it_is(
-    servers: dict[str, Server], user_id: UUID
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("stars", "create table stars (message_id uuid references messages (id))"),
+        (
+            "legacy_chat",
+            "create schema legacy_chat authorization postgres create table conversations (id uuid)",
+        ),
+    ],
+)
+def test_what_would_stay_behind_keeps_the_user_where_it_is(
+    servers: dict[str, Server], user_id: UUID, name: str, make: str
 ) -> None:
-    """A table of somebody's own, which names no user and so can't be moved along."""
+    """A table of somebody's own, which names no user, or old ones that an erasure has to reach."""
     before = stored(servers["one"], user_id)
-    servers["one"].execute("create table stars (message_id uuid references messages (id))")
+    servers["one"].execute(make)
     try:
-        with pytest.raises(RefusedError, match="stars"):
+        with pytest.raises(RefusedError, match=name):
             move(servers, user_id)
     finally:
-        servers["one"].execute("drop table stars")
+        kind = "table" if name == "stars" else "schema"
+        servers["one"].execute(f"drop {kind} {name} cascade")
     assert stored(servers["one"], user_id) == before
+
+
+def test_a_move_leaves_no_word_and_no_setting_behind(
+    servers: dict[str, Server], user_id: UUID
+) -> None:
+    """Live events have words too; and a pooler gives the connections to others."""
+    with (
+        psycopg.connect(owner_url(servers["one"])) as source,
+        psycopg.connect(owner_url(servers["two"])) as destination,
+    ):
+        topics = source.execute(
+            "select 'conversation:' || id from conversations where user_id = %s", (user_id,)
+        ).fetchall()
+        move_user(user_id, source, destination)
+        for db in (source, destination):
+            assert db.execute("show session_replication_role").fetchone() == ("origin",)
+        left = source.execute(
+            "select topic from realtime.messages where topic = any (%s)", ([*sum(topics, ())],)
+        ).fetchall()
+    assert topics != []
+    assert left == []
 
 
 def test_the_program_says_what_became_of_it(

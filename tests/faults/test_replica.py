@@ -3,6 +3,7 @@
 The replica lags here for as long as a test wants: what it answers shows by what it lacks.
 """
 
+import math
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -54,10 +55,13 @@ async def store(primary: Server, standby: Server) -> AsyncIterator[Persistence]:
 
 
 @asynccontextmanager
-async def store_on(primary: Server, standby: Server) -> AsyncIterator[Persistence]:
-    """Give a store on two servers."""
+async def store_on(
+    primary: Server, standby: Server, *, looked_at: float = math.inf
+) -> AsyncIterator[Persistence]:
+    """Give a store on two servers, which looks no more at whether the replica follows."""
     roads = [Postgres(server.url(), schema="public", timeout=8) for server in (primary, standby)]
-    replica = Replica(roads[1])
+    replica = Replica(roads[1], roads[0])
+    replica._looked_at = looked_at
     yield Persistence(Store(roads[0], timeout=8, places=StorePlaces(3), replica=replica))
     for road in roads:
         await road.aclose()
@@ -170,6 +174,20 @@ async def test_lists_searches_and_exports_are_of_a_moment_ago(
     assert len(found.hits) == 1
     assert [message.seq for message in begun.messages] == [1, 2]
     assert [message.seq for message in ended.messages] == [3, 4]
+
+
+async def test_a_replica_that_has_stopped_following_is_not_asked(
+    primary: Server, standby: Server, chat: Chat
+) -> None:
+    """It answers, with what was erased since."""
+    async with store_on(primary, standby, looked_at=-math.inf) as store:
+        with lagging(primary):
+            chat.grow()
+            listed = await store.list_conversations(
+                UUID(chat.user_id), caller=chat.caller,
+                archived=False, project_id=None, limit=5, place=None,
+            )  # fmt: skip
+    assert [row.last_seq for row in listed.conversations] == [4]
 
 
 async def test_a_replica_that_is_lost_is_not_missed(primary: Server) -> None:

@@ -11,13 +11,11 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from tests.faults.test_crash_points import QUICK, ending_of
+from tests.faults.test_crash_points import QUICK, SAID, ending_of
 from tests.support.ai_sdk import AiSdkChat, ai_sdk_chat
 from tests.support.process import FunctionsProcess, functions_process
 from tests.support.stack import free_ports
 from tests.support.users import User
-
-SAID = "Write a Python function that adds two numbers"
 
 
 @asynccontextmanager
@@ -45,12 +43,11 @@ async def test_who_tries_again_gets_the_one_whole_reply(
 ) -> None:
     """`regenerate` of what has no reply yet takes its turn over, or sends what never arrived."""
     chat_id = str(uuid4())
-    async with chat_whose_service_died(stack, tmp_path, user, chat_id, point) as (chat, healthy):
+    async with chat_whose_service_died(stack, tmp_path, user, chat_id, point) as (chat, _):
         await chat.do("regenerate")
         shown = await chat.do("settled")
         loaded = await chat.do("open", chat_id)
-        async with healthy.client(other_user.token) as undisturbed:
-            await undisturbed.post("/mega-mind", json={"request": SAID})
+    await other_user.send(SAID)
     assert (shown.status, shown.error) == ("ready", None)
     assert shown.texts == loaded.texts
     assert ending_of(db, user) == ending_of(db, other_user)
@@ -72,8 +69,7 @@ async def test_who_resumes_gets_the_one_whole_reply(
             await page.do("resume")
         shown = [await page.do("settled") for page in (chat, tab)]
         loaded = await chat.do("open", chat_id)
-        async with healthy.client(other_user.token) as undisturbed:
-            await undisturbed.post("/mega-mind", json={"request": SAID})
+    await other_user.send(SAID)
     assert [(page.status, page.error) for page in shown] == [("ready", None)] * 2
     assert [page.texts[-1] for page in shown] == [loaded.texts[1]] * 2
     assert ending_of(db, user) == ending_of(db, other_user)

@@ -1,5 +1,6 @@
 """Branches against a model that is a plain tree: paths, pages, siblings and histories."""
 
+import json
 import random
 import uuid
 from collections.abc import Iterator
@@ -251,12 +252,13 @@ def test_analytics_count_the_turns_of_all_branches(chat: Chat, service: Caller) 
     """Of the path that is shown, and of those that aren't."""
     chat.edit(chat.tree.nodes[0])
     chat.regenerate(chat.tree.nodes[1])
-    now = datetime.now(UTC)
+    days = [datetime.now(UTC) + timedelta(days=n) for n in (-1, 1)]
     figures = service.call(
         "conversation_analytics",
         user_id=chat.owner,
-        starts_at=now - timedelta(days=1),
-        ends_at=now + timedelta(days=1),
+        starts_at=days[0],
+        ends_at=days[1],
+        bounds=json.dumps([day.isoformat() for day in days]),
     )
     assert [figures["totals"][each] for each in ("turns", "completed")] == [3, 3]
 

@@ -35,6 +35,10 @@ def take(*names: str) -> str:
 
 DELETE = "delete from conversations where user_id = %(user)s"
 BEGIN = "select begin_turn(%(user)s, 'key', 'hash', 'Hello', gen_random_uuid(), null)"
+REPAIR = (
+    "select repair_invariants(%(user)s, jsonb_agg("
+    " jsonb_build_object('name', 'seq_gap', 'id', id) order by id desc)) from conversations"
+)
 ERASED = "insert into private.erasure_receipts (user_id, idempotency_key, requested_by)"
 LEFT = "insert into private.import_parts (user_id, import_id, part, taken_at)"
 
@@ -46,6 +50,9 @@ LEFT = "insert into private.import_parts (user_id, import_id, part, taken_at)"
         pytest.param([], take("a"), take("b", "a"), take("b"), id="two files"),
         pytest.param(
             [take("b"), take("a")], LOCK_FIRST, take("a", "b"), LOCK_SECOND, id="a file and a hold"
+        ),
+        pytest.param(
+            [take("b"), take("a")], LOCK_FIRST, REPAIR, LOCK_SECOND, id="a repair and a hold"
         ),
         pytest.param(
             ["select set_limits(10000)", take("a")],

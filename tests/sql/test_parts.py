@@ -257,9 +257,9 @@ def test_a_history_has_parts_and_counts_what_a_model_is_given_of_them(
     ]
     assert whole[1]["native"] == NATIVE
     cut = history(service, owner, chat, 1_500)
-    assert [(row["content"], "parts" in row, "native" in row) for row in cut] == [
-        ("Hello", False, False),
-        ("Cold.", False, False),
+    assert [(row["content"], row["parts"], row["native"]) for row in cut] == [
+        ("Hello", [], None),
+        ("Cold.", [], None),
     ]
 
 

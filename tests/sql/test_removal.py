@@ -32,7 +32,7 @@ READ_THE_TABLE = {
     "private.add_imported(uuid,jsonb,conversations)",
     "private.append_imported(uuid,jsonb,conversations,jsonb,jsonb)",
     "private.end_imports(uuid)",
-    "private.outcome_of_part(uuid,uuid,integer)",
+    "take_import_part(uuid,uuid,integer,jsonb,boolean)",
     "private.take_piece(uuid,uuid,jsonb)",
     # The doctor's.
     "private.find_broken_messages(uuid[])",
@@ -40,7 +40,7 @@ READ_THE_TABLE = {
     "private.lower_watermark(uuid,uuid)",
     "private.recount_conversation(uuid,uuid)",
     "private.recover_conversation(uuid,uuid)",
-    "private.repair_broken(uuid,text,uuid)",
+    "repair_invariants(uuid,jsonb)",
 }
 
 

@@ -36,13 +36,14 @@ ALLOWED = {
     "helper granted to signed-in users": {
         "private.are_parts(jsonb)",  # of what it is given
         "private.being_deleted(uuid)",  # ids alone, which its caller asks to leave out
-        "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
         "private.turn_figures(uuid,timestamp with time zone,timestamp with time zone,"
         "timestamp with time zone[],uuid,jsonb)",
         "private.choose_branch(uuid,uuid,integer)",  # of the caller's own conversation
         # of what it is given, and of what the caller can see
-        "private.describe_rows(text,turns,private.conversations,jsonb,jsonb,json,json)",
+        "private.describe_rows(uuid,text,turns,private.conversations,jsonb,jsonb,integer,bigint,uuid,"
+        "bigint)",
         "private.describe_turn(uuid,uuid,text,integer)",
+        "private.find_conversation(uuid,uuid)",  # of what the caller can see
         "private.exported_page(uuid,private.conversations,bigint,bigint)",
         "private.branches_of(uuid,private.conversations)",  # of what the caller can see
         "private.find_siblings(uuid,uuid,int8multirange,branches[],bigint)",
@@ -58,7 +59,7 @@ ALLOWED = {
         "private.path_to(uuid,private.conversations,integer,bigint)",
         "private.new_id()",
         "private.parts_of_draft(text,jsonb)",  # likewise
-        "private.read_history(uuid,uuid,integer,int8multirange,bigint,uuid)",
+        "private.read_history(uuid,uuid,integer,int8multirange,bigint,uuid,bigint)",
         "private.remove_step(uuid,timestamp with time zone)",  # of what the caller has deleted
         "private.require_self(uuid)",
         f"search.find_messages({SEARCH})",  # ids of what is the caller's own
@@ -66,7 +67,6 @@ ALLOWED = {
         "search.find_place(text,text,integer)",
         "search.fold_text(text)",
         "search.ignored_characters()",
-        "search.searched_text(text,text)",
     },
     "function without a pinned search_path": {
         # It commits, and a procedure that does can't have settings.
@@ -100,7 +100,7 @@ ALLOWED = {
         f"search.find_messages({SEARCH})",  # under a policy no search index serves
         "private.activate_branch(uuid,uuid,integer)",  # as the next one
         "private.broadcast_message()",  # a client may not send to a topic
-        "private.broadcast_status(uuid,uuid,text,text,jsonb)",  # likewise
+        "private.broadcast(uuid,uuid,text,text,jsonb)",  # likewise
     },
 }
 
@@ -302,8 +302,7 @@ def test_whoever_sends_a_live_event_does_so_as_one_role(db: psycopg.Connection) 
     )
     assert dict(senders) == {
         "activate_branch": True,
-        "broadcast_message": True,
-        "broadcast_status": True,
+        "broadcast": True,
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from local.stack import Stack
 from shared.ai.tokens import estimate_tokens
-from shared.models.context import History
+from shared.models.context import History, HistoryContext
 from shared.turns.context import given_context
 from tests.support import partitions, sql_fixtures
 from tests.support.sql_calls import (
@@ -324,3 +324,30 @@ def test_a_message_of_any_size_is_summarised_in_time(
     )
     assert [row["seq"] for row in part["messages"]] == [1, 2]
     assert all(len(row["content"]) < 1_000 for row in part["messages"])
+
+
+@pytest.mark.parametrize(("budget", "covers_to"), [(1_000, 0), (90, 20)])
+def test_what_was_counted_before_is_not_counted_again(
+    service: Caller, owner: str, db: psycopg.Connection, budget: int, covers_to: int
+) -> None:
+    """With a summary or without: who has it says how much it is, and is sent what came since."""
+    conversation = make_conversation(db, owner, messages=30)
+    if covers_to:
+        summarise(service, conversation, covers_to)
+    here: dict[str, Any] = {"conversation_id": conversation, "history_tokens": budget}
+    begun = service.begin(owner, **here)
+    known = {"known_from": covers_to + 1, "known_id": begun["user_message"]["id"]}
+    counted = begun["context"]["since_tokens"] + estimate_tokens("Hello")
+    service.complete(begun)
+    for more in (0, 7):
+        later = service.begin(owner, **here, **known, known_tokens=counted + more)
+        last = later["user_message"]["seq"]
+        context = load(service, conversation, budget, before=last).context
+        assert context is not None
+        assert context.is_whole
+        context.known = begun["user_message"]["seq"]
+        context.since_tokens += more
+        assert HistoryContext.model_validate(later["context"]) == context
+        sent = [row["seq"] for row in later["history"] if not row.get("is_summary")]
+        assert sent == list(range(context.known + 1, last))
+        service.complete(later)

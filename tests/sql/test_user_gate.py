@@ -21,7 +21,6 @@ ACTION = f"private.retention_action(private.conversations,{MOMENT})"
 # The doctor reads over all users, and looks a row that may stand under a wrong one up by its id.
 CHECKS = {
     "private.find_broken_conversations(uuid[])": {"conversations"},
-    "private.find_broken_places(uuid[])": {"messages"},
     "private.find_broken_messages(uuid[])": {"conversations", "messages", "turns"},
     f"private.find_broken_turns(uuid[],{MOMENT})": {"conversations", "turns"},
     "private.find_left_behind(uuid[])": {"documents", "import_parts", "summaries"},

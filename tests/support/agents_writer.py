@@ -1,6 +1,6 @@
 """A program with an agent of the OpenAI Agents SDK and a session, which may die in its tool.
 
-Usage: python -m tests.support.agents_writer <user id> <provider's address> <request>
+Usage: python -m tests.support.agents_writer <user id> <provider's address> <request> ...
 """
 
 import asyncio
@@ -25,16 +25,17 @@ def look(place: str) -> str:
     return f"Nothing in {place}."
 
 
-async def main(user_id: str, url: str, request: str) -> None:
-    """Ask once, and print the answer."""
+async def main(user_id: str, url: str, *requests: str) -> None:
+    """Ask for one after the other, and print each answer on a line."""
     set_tracing_disabled(disabled=True)
     client = AsyncOpenAI(base_url=url, api_key="unused")
     model = OpenAIChatCompletionsModel("any", openai_client=client)
     agent = Agent(name="Looker", tools=[look], model=model)
     async with MessagePersistence() as chat:
         session = StoredSession(chat, user_id=user_id, session_id=SESSION)
-        result = await Runner.run(agent, request, session=session)
-    sys.stdout.write(str(result.final_output))
+        for request in requests:
+            result = await Runner.run(agent, request, session=session)
+            sys.stdout.write(f"{result.final_output}\n")
 
 
 if __name__ == "__main__":

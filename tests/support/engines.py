@@ -1,4 +1,4 @@
-"""Engines that do what a test needs: fail, hang, wait, or count their runs."""
+"""Engines, and a summariser, that do what a test needs: fail, hang, wait, count their runs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -14,6 +14,7 @@ from shared.ai.protocol import (
     Finished,
     HistoryMessage,
     Intent,
+    SummaryText,
     TextDelta,
     Usage,
 )
@@ -113,3 +114,35 @@ class TypingEngine:
         await self.permits.acquire()
         message = "".join(piece for piece in self.pieces if isinstance(piece, str))
         yield Finished(EngineResult(success=True, message=message, engine=self.name))
+
+
+class ScriptedSummariser:
+    """Returns one text, and remembers what it was asked with.
+
+    `hold` makes every call wait for `release`; `started` is set when one has begun.
+    """
+
+    name = "scripted"
+
+    def __init__(
+        self, text: str = "Summed up.", *, hold: bool = False, error: Exception | None = None
+    ) -> None:
+        self.text = text
+        self.error = error
+        self.usage: Usage | None = None
+        self.asked: list[tuple[list[int], str | None]] = []
+        self.started = asyncio.Event()
+        self.release = asyncio.Event()
+        if not hold:
+            self.release.set()
+
+    async def summarise(
+        self, messages: Sequence[HistoryMessage], *, previous: str | None, tokens: int
+    ) -> SummaryText:
+        """Return the text or raise the error."""
+        self.asked.append(([message.seq for message in messages], previous))
+        self.started.set()
+        await self.release.wait()
+        if self.error is not None:
+            raise self.error
+        return SummaryText(text=self.text, usage=self.usage)

@@ -1,7 +1,7 @@
 """A process that runs turns, on a store in memory, and what it is asked."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -15,10 +15,11 @@ from shared.turns.request import TurnRequest
 from shared.turns.running_turn import RunningTurn
 from shared.turns.summaries import Summaries
 from shared.turns.wiring import build_runner
-from tests.support.engines import ScriptedEngine
+from tests.support.engines import ScriptedEngine, ScriptedSummariser
+from tests.support.in_memory_rows import StoredTurn
 from tests.support.in_memory_store import InMemoryStore
-from tests.support.summarisers import ScriptedSummariser
 from tests.support.unit_settings import unit_settings
+from tests.support.waiting import until
 
 USER = UUID("6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11")
 
@@ -117,6 +118,13 @@ class Process:
         """Run a turn beside the test."""
         return asyncio.create_task(self.ask(key, **body))
 
+    async def begun(self, key: str = "k") -> tuple[asyncio.Task[MegaMindResponse], StoredTurn]:
+        """Run a turn beside the test; return its task, and its row once it is worked on."""
+        asking = self.asking(key)
+        await until(lambda: [*self.registry])
+        (running,) = self.registry
+        return asking, self.store.turns[running.id]
+
     def streaming(self, key: str = "k", **body: Any) -> Reading:
         """Stream a turn beside the test."""
         return Reading(self.runner.stream(turn_request(key, **body)))
@@ -173,10 +181,3 @@ def later_attempt(record: TurnRecord) -> TurnRecord:
     """Return a turn as its next attempt has it."""
     turn = record.turn.model_copy(update={"attempt": record.turn.attempt + 1})
     return record.model_copy(update={"turn": turn, "outcome": "taken_over"})
-
-
-async def until(is_so: Callable[[], bool], *, seconds: float = 3600) -> None:
-    """Let virtual time pass until something is so."""
-    async with asyncio.timeout(seconds):
-        while not is_so():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)

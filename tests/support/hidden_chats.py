@@ -44,7 +44,7 @@ class Hidden:
         return {
             "starts_at": "2026-01-01T00:00:00Z",
             "ends_at": "2050-01-01T00:00:00Z",
-            "bucket": "month",
+            "bounds": '["2026-01-01T00:00:00Z", "2050-01-01T00:00:00Z"]',
         }
 
 

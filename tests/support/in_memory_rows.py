@@ -1,48 +1,48 @@
 """The rows that the store in memory keeps: conversations, their trees of messages, and turns."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import Any
 from uuid import UUID, uuid4
 
 from shared.ai.tokens import estimate_tokens
-from shared.encoding.parts import Part
 from shared.errors import (
     ConversationNotFoundError,
     MessageNotEditableError,
     MessageNotFoundError,
+    TooManyTokensError,
+    TooManyTurnsError,
 )
 from shared.models.context import History, HistoryContext
 from shared.models.rows import ConversationRow, MessageRow
-from shared.models.turns import (
-    DraftPart,
-    TurnExtension,
-)
+from shared.models.turns import DraftPart, TurnExtension
 from shared.turns.draft import merged
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+PERIODS = {"minute": 60, "day": 86_400}
 
 
 @dataclass
 class StoredTurn:
     """A row of turns."""
 
+    id: UUID
     user_id: UUID
     conversation_id: UUID
     idempotency_key: str
     request_hash: str | None
     lease_until: float
     user_message: MessageRow
-    id: UUID = field(default_factory=uuid4)
+    answers: UUID | None
     status: str = "running"
     attempt: int = 1
     draft: str = ""
     draft_parts: list[DraftPart] = field(default_factory=list)
     reply: MessageRow | None = None
     is_cancel_requested: bool = False
-    answers: UUID | None = None
-    begun_at: float = field(default_factory=lambda: now())
 
     @property
     def is_expired(self) -> bool:
@@ -68,6 +68,15 @@ class StoredTurn:
         self.draft_parts = merged(self.draft_parts, sent.draft_parts or [])
 
 
+@dataclass
+class Counted:
+    """A turn, stored or not, as it counts towards its user's limits."""
+
+    user_id: UUID
+    at: float
+    tokens: int = 0
+
+
 def now() -> float:
     """Return the store's time."""
     return asyncio.get_running_loop().time()
@@ -83,6 +92,7 @@ class MemoryRows:
 
     def __init__(self) -> None:
         self.turns: dict[UUID, StoredTurn] = {}
+        self.counted: dict[UUID, Counted] = {}  # by turn
         self.messages: dict[UUID, list[MessageRow]] = {}  # by conversation, in order
         self._conversations: dict[UUID, ConversationRow] = {}
         self._parents: dict[UUID, MessageRow | None] = {}  # by message
@@ -101,6 +111,21 @@ class MemoryRows:
         self.messages[row.id] = []
         self._tips[row.id] = None
         return row
+
+    def _require_room(self, user_id: UUID, limits: Mapping[str, Any]) -> None:
+        """Refuse a turn that is more than its user may begin."""
+        mine = [one for one in self.counted.values() if one.user_id == user_id]
+        for name, seconds in PERIODS.items():
+            recent = sorted(one.at for one in mine if one.at > now() - seconds)
+            limit = limits.get(f"turns_per_{name}")
+            if limit is not None and len(recent) >= limit:
+                oldest = recent[-limit] if limit else now()
+                wait = max(1, ceil(oldest + seconds - now()))
+                raise TooManyTurnsError(f"Too many turns this {name}.", retry_after=wait)
+        limit = limits.get("tokens_per_day")
+        spent = sum(one.tokens for one in mine if one.at > now() - PERIODS["day"])
+        if limit is not None and spent >= limit:
+            raise TooManyTokensError("Too many tokens this day.", retry_after=PERIODS["day"])
 
     def _conversation(self, user_id: UUID, conversation_id: UUID) -> ConversationRow:
         found = self._conversations.get(conversation_id)
@@ -166,35 +191,20 @@ class MemoryRows:
             return beside if is_below else None
         return self.turns[beside.turn_id].user_message if beside.turn_id else None
 
-    def _add(
-        self,
-        conversation_id: UUID,
-        message_id: UUID,
-        role: Any,
-        content: str,
-        metadata: dict[str, Any],
-        generated_code: str | None = None,
-        parts: list[Part] | None = None,
-        native: dict[str, Any] | None = None,
-    ) -> MessageRow:
+    def _add(self, conversation_id: UUID, **columns: Any) -> MessageRow:
+        """Write a message behind the last one of the path."""
         conversation = self._conversations[conversation_id]
         rows, tip = self.messages[conversation_id], self._tips[conversation_id]
         seq, last = conversation.last_seq + 1, conversation.last_branch
-        branch = last + 1 if rows and (tip is None or tip.id != rows[-1].id) else last
-        row = MessageRow(
-            id=message_id, conversation_id=conversation_id, user_id=conversation.user_id, seq=seq,
-            role=role, content=content, generated_code=generated_code, metadata=metadata,
-            is_summary=False, created_at=moment(now()), turn_id=None, parts=parts or [],
-            native=native, branch=branch,
-        )  # fmt: skip
+        branch = last + 1 if rows and tip is not rows[-1] else last
+        common = {
+            "conversation_id": conversation_id, "user_id": conversation.user_id, "seq": seq,
+            "is_summary": False, "created_at": moment(now()), "branch": branch,
+            "generated_code": None,
+        }  # fmt: skip
+        row = MessageRow(**common | {k: v for k, v in columns.items() if v is not None})
         self._parents[row.id], self._tips[conversation_id] = tip, row
         rows.append(row)
         moved = {"last_seq": seq, "active_branch": branch, "last_branch": branch}
         self._conversations[conversation_id] = conversation.model_copy(update=moved)
         return row
-
-    def _of_turn(self, row: MessageRow, turn_id: UUID) -> MessageRow:
-        rows = self.messages[row.conversation_id]
-        rows[-1] = row.model_copy(update={"turn_id": turn_id})
-        self._tips[row.conversation_id] = rows[-1]
-        return rows[-1]

@@ -6,11 +6,10 @@
 import functools
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, Unpack
 from uuid import UUID, uuid4
 
 from shared.auth.caller import Caller
-from shared.encoding.parts import Part
 from shared.errors import (
     ConversationNotFoundError,
     ForbiddenError,
@@ -18,8 +17,10 @@ from shared.errors import (
     TurnNotFoundError,
 )
 from shared.models.context import History
-from shared.models.rows import MessageRow, TurnRow
+from shared.models.rows import TurnRow
+from shared.models.turn_arguments import TurnBegin, TurnCompletion
 from shared.models.turns import (
+    CompletedTurn,
     CountedTokens,
     CountedTurn,
     ExtendedTurn,
@@ -31,8 +32,7 @@ from shared.models.turns import (
 )
 from shared.persistence import Persistence
 from shared.turns.draft import parts_of_draft
-from tests.support.in_memory_limits import MemoryLimits
-from tests.support.in_memory_rows import MemoryRows, StoredTurn, moment, now
+from tests.support.in_memory_rows import Counted, MemoryRows, StoredTurn, moment, now
 from tests.support.store_faults import Fault, works
 
 P = ParamSpec("P")
@@ -66,7 +66,7 @@ def _verb(
     return call
 
 
-class InMemoryStore(MemoryRows, MemoryLimits, Persistence):
+class InMemoryStore(MemoryRows, Persistence):
     """The verbs of turns. `fault` is what every verb meets, `faults` what one of them does."""
 
     def __init__(self) -> None:
@@ -74,73 +74,58 @@ class InMemoryStore(MemoryRows, MemoryLimits, Persistence):
         self.faults: dict[str, Fault] = {}
         self.calls: Counter[str] = Counter()
         MemoryRows.__init__(self)
-        MemoryLimits.__init__(self)
         self._deleted_keys: set[tuple[UUID, str]] = set()
 
     @_verb
-    async def begin_turn(
-        self,
-        *,
-        user_id: UUID,
-        idempotency_key: str,
-        request_hash: str | None,
-        request: str,
-        message_id: UUID,
-        conversation_id: UUID | None,
-        project_id: UUID | None,
-        metadata: dict[str, Any],
-        parts: list[Part] | None = None,
-        native: dict[str, Any] | None = None,
-        lease_seconds: int,
-        history_tokens: int,
-        turns_per_minute: int | None = None,
-        turns_per_day: int | None = None,
-        tokens_per_day: int | None = None,
-        edits: UUID | None = None,
-        regenerates: UUID | None = None,
-        opens_conversation: bool = False,
-        known_from: int | None = None,
-        known_id: UUID | None = None,
-    ) -> TurnRecord:
+    async def begin_turn(self, **asked: Unpack[TurnBegin]) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to."""
-        known = self._under_key(user_id, idempotency_key)
+        user_id, conversation_id = asked["user_id"], asked["conversation_id"]
+        known = self._under_key(user_id, asked["idempotency_key"])
         if known is not None:
-            if request_hash is not None and known.request_hash != request_hash:
-                raise IdempotencyKeyReusedError
-            is_repeated = message_id in {known.user_message.id, known.id} and known.attempt == 1
-            return self._resume(known, lease_seconds, history_tokens, is_repeated=is_repeated)
+            return self._resume(known, asked)
+        is_new = asked.get("opens_conversation") and conversation_id not in self._conversations
         expired = []
-        is_new = opens_conversation and conversation_id not in self._conversations
         if conversation_id is not None and not is_new:
             expired = self._running_in(self._conversation(user_id, conversation_id).id)
             if any(not turn.is_expired for turn in expired):
                 return self._record(expired[0], "in_progress")
-        if (user_id, idempotency_key) in self._deleted_keys:
+        if (user_id, asked["idempotency_key"]) in self._deleted_keys:
             raise ConversationNotFoundError
-        self._require_turns_left(user_id, minute=turns_per_minute, day=turns_per_day)
-        self._require_tokens_left(user_id, tokens_per_day)
+        self._require_room(user_id, asked)
         for turn in expired:
             self._interrupt(turn)
         if conversation_id is None or is_new:
-            conversation_id = self.add_conversation(user_id, project_id, conversation_id).id
-        answered = self._fork(conversation_id, edits, regenerates)
-        turn = StoredTurn(
-            user_id,
-            conversation_id,
-            idempotency_key,
-            request_hash,
-            now() + lease_seconds,
-            answered
-            or self._add(
-                conversation_id, message_id, "user", request, metadata, parts=parts, native=native
-            ),
-        )
-        self._open(turn, message_id, answered)
-        self._begun_at.setdefault(user_id, []).append(now())
-        self._spent[turn.id] = (user_id, now(), 0)
+            conversation_id = self.add_conversation(
+                user_id, asked["project_id"], conversation_id
+            ).id
+        turn = self._open(conversation_id, asked)
         return self._without_known(
-            self._record(turn, "started", history_tokens), known_from, known_id
+            self._record(turn, "started", asked["history_tokens"]),
+            asked.get("known_from"),
+            asked.get("known_id"),
         )
+
+    def _open(self, conversation_id: UUID, asked: TurnBegin) -> StoredTurn:
+        """Write a turn, and its message unless it answers one that is there."""
+        answered = self._fork(conversation_id, asked.get("edits"), asked.get("regenerates"))
+        turn_id = asked["message_id"] if answered else uuid4()
+        message = answered or self._add(
+            conversation_id, id=asked["message_id"], role="user", content=asked["request"],
+            metadata=asked["metadata"], parts=asked.get("parts"), native=asked.get("native"),
+            turn_id=turn_id,
+        )  # fmt: skip
+        self.turns[turn_id] = StoredTurn(
+            turn_id,
+            asked["user_id"],
+            conversation_id,
+            asked["idempotency_key"],
+            asked["request_hash"],
+            now() + asked["lease_seconds"],
+            message,
+            answered.id if answered else None,
+        )
+        self.counted[turn_id] = Counted(asked["user_id"], now())
+        return self.turns[turn_id]
 
     @staticmethod
     def _without_known(
@@ -161,80 +146,62 @@ class InMemoryStore(MemoryRows, MemoryLimits, Persistence):
         )
 
     @_verb
-    async def complete_turn(
-        self,
-        *,
-        user_id: UUID,
-        turn_id: UUID,
-        attempt: int,
-        message_id: UUID,
-        status: str,
-        content: str,
-        generated_code: str | None,
-        metadata: dict[str, Any],
-        error: dict[str, Any] | None,
-        tokens: int,
-        parts: list[Part] | None = None,
-        native: dict[str, Any] | None = None,
-    ) -> TurnRecord:
+    async def complete_turn(self, **done: Unpack[TurnCompletion]) -> CompletedTurn:
         """Commit the reply and close the turn; outcome `superseded` where another worker has it."""
-        turn = self.turns.get(turn_id)
-        if turn is None or turn.user_id != user_id:
+        turn = self.turns.get(done["turn_id"])
+        if turn is None or turn.user_id != done["user_id"]:
             raise ConversationNotFoundError
-        if turn.reply is not None and turn.reply.id == message_id:
-            return self._record(turn, "completed")
-        if turn.status != "running" or turn.attempt != attempt:
-            return self._record(turn, "superseded")
-        self._spent[turn_id] = (turn.user_id, self._begun_of(turn_id), tokens)
-        self._settle(
-            turn, status, message_id, content, metadata, generated_code, parts=parts, native=native
+        if turn.status == "running" and turn.attempt == done["attempt"]:
+            self.counted[turn.id].tokens = done["tokens"]
+            self._settle(
+                turn, done["status"], id=done["message_id"], content=done["content"],
+                metadata=done["metadata"], generated_code=done["generated_code"],
+                parts=done.get("parts"), native=done.get("native"),
+            )  # fmt: skip
+        is_ours = turn.reply is not None and turn.reply.id == done["message_id"]
+        return CompletedTurn(
+            outcome="completed" if is_ours else "superseded",
+            turn=self._row(turn),
+            reply=turn.reply,
         )
-        return self._record(turn, "completed")
 
     @_verb
     async def extend_turns(
         self, extensions: list[TurnExtension], *, lease_seconds: int
     ) -> ExtendedTurns:
         """Renew the leases of a process's turns and write their drafts."""
-        answers = []
-        for sent in extensions:
-            turn = self.turns.get(sent.turn_id)
-            is_ours = turn is not None and (turn.user_id, turn.status, turn.attempt) == (
-                sent.user_id,
-                "running",
-                sent.attempt,
-            )
-            if turn is not None and is_ours:
-                turn.lease_until = now() + lease_seconds
-                if sent.tokens is not None:
-                    self._spent[turn.id] = (turn.user_id, self._begun_of(turn.id), sent.tokens)
-                turn.extend(sent)
-            answers.append(
-                ExtendedTurn(
-                    turn_id=sent.turn_id,
-                    is_ours=is_ours,
-                    cancel_requested=turn is not None and is_ours and turn.is_cancel_requested,
-                    conversation_id=turn.conversation_id if turn and is_ours else None,
-                    draft_length=len(turn.draft) if turn and is_ours else None,
-                    parts_version=turn.parts_version if turn and is_ours else None,
-                )
-            )
-        running = sum(
-            turn.status == "running" and not turn.is_expired for turn in self.turns.values()
+        answers = [self._extend(sent, lease_seconds) for sent in extensions]
+        held = [turn.status == "running" and not turn.is_expired for turn in self.turns.values()]
+        return ExtendedTurns(turns=answers, running=sum(held))
+
+    def _extend(self, sent: TurnExtension, lease_seconds: int) -> ExtendedTurn:
+        turn = self.turns.get(sent.turn_id)
+        asked = (sent.user_id, "running", sent.attempt)
+        if turn is None or (turn.user_id, turn.status, turn.attempt) != asked:
+            return ExtendedTurn(turn_id=sent.turn_id, is_ours=False, cancel_requested=False)
+        turn.lease_until = now() + lease_seconds
+        if sent.tokens is not None:
+            self.counted[turn.id].tokens = sent.tokens
+        turn.extend(sent)
+        return ExtendedTurn(
+            turn_id=turn.id,
+            is_ours=True,
+            cancel_requested=turn.is_cancel_requested,
+            conversation_id=turn.conversation_id,
+            draft_length=len(turn.draft),
+            parts_version=turn.parts_version,
         )
-        return ExtendedTurns(turns=answers, running=running)
 
     @_verb
     async def load_turn(self, user_id: UUID, turn_id: UUID, *, caller: Caller | None) -> TurnRecord:
         """Read a turn with its messages and its draft."""
         _require_self(user_id, caller)
         turn = self._turn(user_id, turn_id)
-        record = self._record(turn, "in_progress" if turn.status == "running" else "replayed")
-        return record.model_copy(
+        return self._record(turn).model_copy(
             update={
                 "draft": turn.draft,
                 "draft_parts": turn.draft_parts,
-                "seconds": now() - turn.begun_at,
+                "seconds": now() - self.counted[turn_id].at,
                 "is_expired": turn.is_expired,
             }
         )
@@ -271,7 +238,7 @@ class InMemoryStore(MemoryRows, MemoryLimits, Persistence):
         turn.is_cancel_requested = turn.is_cancel_requested or turn.status == "running"
         if turn.is_expired:
             self._interrupt(turn)
-        return self._record(turn, "in_progress" if turn.status == "running" else "replayed")
+        return self._record(turn)
 
     @_verb
     async def settle_expired_turn(self, user_id: UUID, conversation_id: UUID) -> SettledTurns:
@@ -286,30 +253,23 @@ class InMemoryStore(MemoryRows, MemoryLimits, Persistence):
         return SettledTurns(settled=len(expired))
 
     @_verb
-    async def count_unstored_turn(
-        self,
-        *,
-        user_id: UUID,
-        turns_per_minute: int | None,
-        turns_per_day: int | None,
-        tokens_per_day: int | None,
-    ) -> CountedTurn:
+    async def count_unstored_turn(self, *, user_id: UUID, **limits: int | None) -> CountedTurn:
         """Count a turn of which nothing is stored towards its user's limits."""
-        self._require_turns_left(user_id, minute=turns_per_minute, day=turns_per_day)
-        self._require_tokens_left(user_id, tokens_per_day)
-        self._begun_at.setdefault(user_id, []).append(now())
+        self._require_room(user_id, limits)
         counted = CountedTurn(id=uuid4())
-        self._spent[counted.id] = (user_id, now(), 0)
+        self.counted[counted.id] = Counted(user_id, now())
         return counted
 
     @_verb
     async def add_tokens(self, user_id: UUID, turn_id: UUID, *, tokens: int) -> CountedTokens:
         """Count tokens towards a turn that is settled, or was never stored."""
-        if turn_id not in self._spent:
-            return CountedTokens(is_counted=False)
-        _, at, before = self._spent[turn_id]
-        self._spent[turn_id] = (user_id, at, before + tokens)
-        return CountedTokens(is_counted=True)
+        if turn_id in self.counted:
+            self.counted[turn_id].tokens += tokens
+        return CountedTokens(is_counted=turn_id in self.counted)
+
+    def tokens_of(self, turn_id: UUID) -> int:
+        """Return what a turn took."""
+        return self.counted[turn_id].tokens
 
     @_verb
     async def load_history(
@@ -346,74 +306,63 @@ class InMemoryStore(MemoryRows, MemoryLimits, Persistence):
             if turn.conversation_id == conversation_id and turn.status == "running"
         ]
 
-    def _resume(
-        self, turn: StoredTurn, lease_seconds: int, history_tokens: int, *, is_repeated: bool
-    ) -> TurnRecord:
-        if is_repeated and turn.status == "running":
-            return self._record(turn, "started", history_tokens)
+    def _resume(self, turn: StoredTurn, asked: TurnBegin) -> TurnRecord:
+        """Say what a key has led to; take its turn over if nobody has it any more."""
+        if asked["request_hash"] not in {None, turn.request_hash}:
+            raise IdempotencyKeyReusedError
+        is_first = asked["message_id"] in {turn.user_message.id, turn.id} and turn.attempt == 1
+        if is_first and turn.status == "running":
+            return self._record(turn, "started", asked["history_tokens"])
         if turn.is_expired and not turn.is_cancel_requested:
             turn.attempt, turn.draft, turn.draft_parts = turn.attempt + 1, "", []
-            turn.lease_until = now() + lease_seconds
-            return self._record(turn, "taken_over", history_tokens)
+            turn.lease_until = now() + asked["lease_seconds"]
+            return self._record(turn, "taken_over", asked["history_tokens"])
         if turn.is_expired:
             self._interrupt(turn)
-        return self._record(turn, "in_progress" if turn.status == "running" else "replayed")
+        return self._record(turn)
 
     def _interrupt(self, turn: StoredTurn) -> None:
         error = CANCELLED if turn.is_cancel_requested else INTERRUPTED
-        content = turn.draft or error["message"]
-        metadata = {"success": False, "error": error}
-        parts = parts_of_draft(turn.draft, turn.draft_parts)
-        self._settle(turn, error["type"], uuid4(), content, metadata, None, parts=parts)
+        self._settle(
+            turn,
+            error["type"],
+            id=uuid4(),
+            content=turn.draft or error["message"],
+            metadata={"success": False, "error": error},
+            parts=parts_of_draft(turn.draft, turn.draft_parts),
+        )
 
-    def _settle(
-        self,
-        turn: StoredTurn,
-        status: str,
-        message_id: UUID,
-        content: str,
-        metadata: dict[str, Any],
-        generated_code: str | None,
-        parts: list[Part] | None = None,
-        native: dict[str, Any] | None = None,
-    ) -> None:
-        row = self._add(
-            turn.conversation_id, message_id, "assistant", content, metadata, generated_code,
-            parts=parts, native=native,
-        )  # fmt: skip
-        turn.reply = self._of_turn(row, turn.id)
+    def _settle(self, turn: StoredTurn, status: str, **reply: Any) -> None:
+        """End a turn with a reply of these columns."""
+        turn.reply = self._add(turn.conversation_id, role="assistant", turn_id=turn.id, **reply)
         turn.status, turn.draft, turn.draft_parts = status, "", []
 
-    def _open(self, turn: StoredTurn, message_id: UUID, answered: MessageRow | None) -> None:
-        if answered is None:
-            turn.user_message = self._of_turn(turn.user_message, turn.id)
-        else:
-            turn.id, turn.answers = message_id, answered.id
-        self.turns[turn.id] = turn
-
     def _record(
-        self, turn: StoredTurn, outcome: Any, history_tokens: int | None = None
+        self, turn: StoredTurn, outcome: Any = None, history_tokens: int | None = None
     ) -> TurnRecord:
+        """Return a turn with what was said, and with its history if that has a budget."""
         before = self._path_to(self._parents[turn.user_message.id])
         history = (
             History(history=[]) if history_tokens is None else self._history(before, history_tokens)
         )
-        row = TurnRow(
+        return TurnRecord(
+            outcome=outcome or ("in_progress" if turn.status == "running" else "replayed"),
+            turn=self._row(turn),
+            conversation=self._conversations[turn.conversation_id],
+            user_message=turn.user_message,
+            reply=turn.reply,
+            history=history.history,
+            context=history.context,
+        )
+
+    def _row(self, turn: StoredTurn) -> TurnRow:
+        return TurnRow(
             id=turn.id,
             user_id=turn.user_id,
             idempotency_key=turn.idempotency_key,
             status=turn.status,
             attempt=turn.attempt,
             lease_expires_at=moment(turn.lease_until),
-            tokens=self._spent[turn.id][2] if turn.id in self._spent else 0,
+            tokens=self.tokens_of(turn.id),
             answers=turn.answers,
-        )
-        return TurnRecord(
-            outcome=outcome,
-            turn=row,
-            conversation=self._conversations[turn.conversation_id],
-            user_message=turn.user_message,
-            reply=turn.reply,
-            history=history.history,
-            context=history.context,
         )

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.sockets import reset
+from tests.support.proxy import reset
 
 CHUNK = 16_384
 

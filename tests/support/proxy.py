@@ -6,14 +6,14 @@ what happens to calls of one name, and `on_everything` to all others.
 
 import asyncio
 import json
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-
-from tests.support.sockets import reset
 
 DRIP_SECONDS = 0.05
 HOP_BY_HOP = {"connection", "content-encoding", "content-length", "keep-alive", "transfer-encoding"}
@@ -53,6 +53,15 @@ class Exchange:
 
 
 Behaviour = Callable[[Exchange], Awaitable[None]]
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Close with a TCP reset rather than an orderly end."""
+    raw = writer.get_extra_info("socket")
+    if raw is not None:
+        with suppress(OSError):  # it may be closed already
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 def _answer(status: int, headers: list[tuple[str, str]], body: bytes) -> bytes:

@@ -11,6 +11,8 @@ import psycopg
 import psycopg.sql
 from psycopg.types.json import Jsonb
 
+from shared.models.context import rows_of
+
 
 class Caller:
     """A connection that has the rights of one role, and calls SQL functions by name.
@@ -29,6 +31,9 @@ class Caller:
         row = self.connection.execute(_query(function, tuple(arguments)), values).fetchone()
         assert row is not None
         value: dict[str, Any] = row[0]
+        if "history" in value:
+            value["context"] = value["history"]
+            value["history"] = rows_of(value["context"]) if value["context"] else []
         return value
 
     def begin(self, user_id: str, request: str = "Hello", **changed: Any) -> dict[str, Any]:
@@ -46,8 +51,8 @@ class Caller:
         )
 
     def complete(self, begun: dict[str, Any], **changed: Any) -> dict[str, Any]:
-        """Call complete_turn for what begin_turn answered."""
-        return self.call(
+        """Call complete_turn for what begin_turn answered; return that as it is then."""
+        return begun | self.call(
             "complete_turn",
             **{
                 "user_id": begun["turn"]["user_id"],

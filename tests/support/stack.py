@@ -6,6 +6,7 @@ pytest takes its folders away from all others.
 
 import contextlib
 import json
+import os
 import secrets
 import shutil
 import socket
@@ -22,8 +23,10 @@ from local.settings import LocalSettings
 from local.stack import Stack
 
 # Below the ports that systems give to outgoing connections: one of those could take the port of a
-# server that is killed, before it is started again.
-LISTENING = range(12_000, 32_000)
+# server that is killed, before it is started again. Each worker of a test run has its own, so that
+# none takes one that another is about to listen on.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+LISTENING = range(12_000 + WORKER % 16, 32_000, 16)
 # One stack serves tests that have nothing to do with each other: the limit of one small project
 # would close the channels of some for what others send.
 WITHOUT_LIMITS = {"LOCAL_REALTIME_EVENTS_PER_SECOND": "100000"}

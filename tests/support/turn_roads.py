@@ -62,7 +62,7 @@ class Road:
             "error": None,
             "tokens": 0,
         }
-        return await self.store.complete_turn(**{**arguments, **changed})
+        return record.ended(await self.store.complete_turn(**{**arguments, **changed}))
 
     async def extend(
         self,

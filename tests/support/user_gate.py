@@ -8,6 +8,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import psycopg
@@ -159,10 +160,14 @@ def _in_public(text: str) -> str:
 
 def _functions(connection: psycopg.Connection) -> Iterator[Function]:
     for name, source, is_plpgsql, *about in connection.execute(FUNCTIONS.encode()):
-        body = _in_public(source)
-        texts = [*_texts(parse_plpgsql(body))] if is_plpgsql else [body]
-        statements = tuple(raw.stmt for text in texts for raw in parse_sql(text))
-        yield Function(name, statements, *about)
+        yield Function(name, _statements(source, is_plpgsql), *about)
+
+
+@cache  # parsing takes longest, and a test changes one function
+def _statements(source: str, is_plpgsql: bool) -> tuple[Any, ...]:
+    body = _in_public(source)
+    texts = [*_texts(parse_plpgsql(body))] if is_plpgsql else [body]
+    return tuple(raw.stmt for text in texts for raw in parse_sql(text))
 
 
 def _texts(tree: Any) -> Iterator[str]:

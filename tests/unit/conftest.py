@@ -3,9 +3,14 @@
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 
 from shared.persistence import http_pool
+
+# No example is measured by the clock: on a busy machine any may take long.
+hypothesis.settings.register_profile("unit", deadline=None)
+hypothesis.settings.load_profile("unit")
 
 
 @pytest.fixture(autouse=True)

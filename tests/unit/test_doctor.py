@@ -139,32 +139,28 @@ def test_a_grace_that_is_no_number_of_seconds_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("status", "answer"), [(404, {"code": "PGRST202"}), (200, {"version": "20260101000000"})]
+    ("status", "answer", "said"),
+    [
+        (404, {"code": "PGRST202"}, SCHEMA_VERSION),
+        (200, {"version": "20260101000000"}, SCHEMA_VERSION),
+        (406, {"code": "PGRST106"}, "schema chat (DATABASE_SCHEMA)"),
+    ],
+    ids=["behind", "behind, by its version", "not exposed"],
 )
-def test_a_schema_that_is_behind_is_said_with_the_migration_that_is_missing(
+def test_a_schema_that_can_not_be_used_is_said_with_what_is_missing(
     status: int,
     answer: dict[str, Any],
+    said: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Whether it can say its version yet or not; nothing else is asked."""
-    monkeypatch.setattr("shared.doctor.load_settings", unit_settings)
-    with respx.mock:
-        respx.post(f"{URL}/rest/v1/rpc/ping").respond(status, json=answer)
-        assert main([]) == UNREACHABLE
-    assert SCHEMA_VERSION in capsys.readouterr().err
-
-
-def test_a_schema_that_is_not_exposed_is_said_by_its_name(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With the setting that names it."""
+    """The migration, or the setting that names it; nothing else is asked."""
     settings = unit_settings(database_schema="chat")
     monkeypatch.setattr("shared.doctor.load_settings", lambda: settings)
     with respx.mock:
-        respx.post(f"{URL}/rest/v1/rpc/ping").respond(406, json={"code": "PGRST106"})
+        respx.post(f"{URL}/rest/v1/rpc/ping").respond(status, json=answer)
         assert main([]) == UNREACHABLE
-    assert "schema chat (DATABASE_SCHEMA)" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -93,14 +93,10 @@ def test_an_error_carries_what_it_is_given() -> None:
     assert error.headers() == {"Retry-After": "7"}
 
 
-def test_what_is_down_always_says_when_to_come_back() -> None:
-    """By default in two seconds."""
+def test_headers_say_when_to_come_back_and_how_to_sign_in() -> None:
+    """What is down by default in two seconds; a 401 has its challenge."""
     assert StoreUnavailableError().headers() == {"Retry-After": "2"}
     assert StoreUnavailableError(retry_after=9).headers() == {"Retry-After": "9"}
-
-
-def test_a_401_has_its_challenge() -> None:
-    """As HTTP asks for."""
     assert UnauthorizedError().headers() == {"WWW-Authenticate": "Bearer"}
 
 

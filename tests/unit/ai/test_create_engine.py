@@ -1,7 +1,5 @@
 """Settings become an engine at start-up, or one clear line."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

@@ -1,9 +1,7 @@
 """The wrapper that keeps the protocol's promises for any engine: order, failures, sizes."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -12,6 +10,7 @@ from shared.ai.limits import Limited
 from shared.ai.protocol import (
     AnalysisReady,
     EngineError,
+    EngineEvent,
     EngineRequest,
     EngineResult,
     Finished,
@@ -20,14 +19,9 @@ from shared.ai.protocol import (
 )
 from shared.ai.streams import closing
 from shared.encoding.files import GeneratedFile
+from shared.encoding.parts import Part
 from shared.encoding.sizes import MAX_TEXT_BYTES, text_size
 from tests.support.scripted_engine import READY, HangError, ScriptedEngine, done, record, rows
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from shared.ai.protocol import EngineEvent
-    from shared.encoding.parts import Part
 
 TOOL: Part = {"type": "tool-x", "toolCallId": "c", "state": "output-available", "input": {}}
 

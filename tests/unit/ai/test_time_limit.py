@@ -1,14 +1,12 @@
 """The total time limit holds whatever an engine is waiting for."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
 
 import pytest
 
 from shared.ai.limits import Limited
-from shared.ai.protocol import EngineRequest, TextDelta
+from shared.ai.protocol import EngineEvent, EngineRequest, TextDelta
 from shared.ai.streams import closing
 from tests.support.scripted_engine import (
     READY,
@@ -19,11 +17,6 @@ from tests.support.scripted_engine import (
     done,
     record,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from shared.ai.protocol import EngineEvent
 
 SHORT = 0.05
 

@@ -1,7 +1,5 @@
 """The estimate of tokens: careful, without a tokenizer, and the one that cuts agrees with it."""
 
-from __future__ import annotations
-
 import pytest
 
 from shared.ai.tokens import MESSAGE_TOKENS, cut_to_tokens, estimate_tokens

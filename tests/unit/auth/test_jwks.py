@@ -12,6 +12,7 @@ from shared.auth.jwks import COOLDOWN_SECONDS, FETCH_SECONDS, LIFETIME_SECONDS, 
 from shared.errors import UnavailableError
 from tests.support.proxy import Behaviour, Proxy, hangs, proxy_to, refuses, replies
 from tests.support.tokens import SigningKey, ec_key, jwks, rsa_key
+from tests.support.waiting import until
 
 OLD, NEW = rsa_key("old"), ec_key("new")
 
@@ -74,8 +75,7 @@ async def test_while_keys_are_fetched_again_those_that_are_known_hold_nobody_up(
     clock.now += LIFETIME_SECONDS
     first = asyncio.create_task(cache.key("old"))
     async with asyncio.timeout(FETCH_SECONDS / 2):
-        while len(server.calls) < 2:  # noqa: ASYNC110 - the server has no event for it
-            await asyncio.sleep(0.01)
+        await until(lambda: len(server.calls) == 2)
         assert await cache.key("old")
     assert not first.done()
     first.cancel()

@@ -2,7 +2,7 @@
 
 import base64
 import uuid
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import pytest
 
@@ -34,12 +34,11 @@ def test_a_cursor_names_its_place_to_the_microsecond(moment: str) -> None:
     assert not set(cursor) & set("=+/ ")
 
 
-@pytest.mark.parametrize("hours", range(24))
-def test_every_length_of_padding_is_restored(hours: int) -> None:
+def test_every_length_of_padding_is_restored() -> None:
     """Moments print with and without fractions, so lengths differ."""
-    moment = datetime.fromisoformat("2026-11-22T10:00:00+00:00") + timedelta(hours=hours)
-    given = place(moment.replace(microsecond=hours).isoformat())
-    assert decode_cursor(ListPlace, encode_cursor(given)) == given
+    for digits in ("", *("." + "1" * count for count in range(1, 7))):
+        given = place(f"2026-11-22T10:00:00{digits}+00:00")
+        assert decode_cursor(ListPlace, encode_cursor(given)) == given
 
 
 @pytest.mark.parametrize("rank", [0.0, 0.06079271, 1e-20, 0.98500025])

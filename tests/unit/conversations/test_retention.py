@@ -88,6 +88,7 @@ async def test_no_more_is_done_than_was_asked_for() -> None:
     assert (done.deleted.conversations, done.more) == (5, True)
     alone = await apply_retention(store, asked(dry_run=False, user_id=USERS[1], most=1))
     assert (alone.deleted.conversations, alone.more) == (1, True)
+    assert store.calls[2:] == [(USERS[1], 1)]  # who is named is served, and nobody else
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
@@ -97,13 +98,6 @@ async def test_more_users_than_one_listing_has_are_all_served(dry_run: bool) -> 
     done = await apply_retention(store, asked(dry_run=dry_run))
     assert [user for user, _ in store.calls] == USERS
     assert (done.deleted.conversations, done.more) == (250, False)
-
-
-async def test_a_user_alone_is_not_looked_for() -> None:
-    """Who is named is served, and nobody else."""
-    store = Due(3, 4, 2)
-    await apply_retention(store, asked(dry_run=False, user_id=USERS[2]))
-    assert store.left == dict(zip(USERS, (3, 4, 0), strict=False))
 
 
 async def test_a_user_who_cannot_be_served_keeps_no_other_waiting() -> None:

@@ -1,7 +1,5 @@
 """Fenced code blocks with a path become files."""
 
-from __future__ import annotations
-
 import pytest
 
 from shared.encoding.files import is_safe_path, parse_files
@@ -62,33 +60,20 @@ def test_a_plain_relative_path_is_taken(path: str) -> None:
     assert [file.path for file in parse_files(f"```text path={path}\nx\n```")] == [path]
 
 
-def test_a_block_that_never_closes_is_no_file() -> None:
-    """A reply that was cut leaves no half file behind."""
-    assert parse_files("```python path=a.py\nprint(1)\n") == []
-
-
-def test_of_two_files_with_one_path_the_later_counts() -> None:
-    """A correction further down replaces the first version."""
-    (file,) = parse_files("```py a.py\nold\n```\n```py a.py\nnew\n```")
-    assert file.content == "new\n"
-
-
-def test_a_longer_fence_holds_a_shorter_one() -> None:
-    """A Markdown file with a code block in it stays whole."""
-    (file,) = parse_files("````md README.md\n```sh\nmake\n```\n````")
-    assert file.content == "```sh\nmake\n```\n"
-
-
-def test_a_tilde_fence_is_not_closed_by_backticks() -> None:
-    """The closing fence is of the opening one's kind."""
-    (file,) = parse_files("~~~py a.py\n```\n~~~")
-    assert file.content == "```\n"
-
-
-def test_carriage_returns_around_fences_do_no_harm() -> None:
-    """Windows line ends are read."""
-    (file,) = parse_files("```py a.py\r\nx = 1\r\n```\r\n")
-    assert file.content == "x = 1\r\n"
+@pytest.mark.parametrize(
+    ("text", "contents"),
+    [
+        ("```python path=a.py\nprint(1)\n", []),
+        ("```py a.py\nold\n```\n```py a.py\nnew\n```", ["new\n"]),
+        ("````md README.md\n```sh\nmake\n```\n````", ["```sh\nmake\n```\n"]),
+        ("~~~py a.py\n```\n~~~", ["```\n"]),
+        ("```py a.py\r\nx = 1\r\n```\r\n", ["x = 1\r\n"]),
+    ],
+    ids=["never closed", "one path twice", "a fence in a longer one", "of tildes", "of Windows"],
+)
+def test_a_file_begins_and_ends_with_its_own_fence(text: str, contents: list[str]) -> None:
+    """A reply that was cut leaves no half file behind; of two with one path the later counts."""
+    assert [file.content for file in parse_files(text)] == contents
 
 
 def test_many_open_fences_are_read_in_linear_time() -> None:

@@ -1,7 +1,5 @@
 """Unstorable text is escaped, and comes back as it was."""
 
-from __future__ import annotations
-
 import itertools
 import random
 
@@ -20,24 +18,18 @@ def assert_comes_back(text: str) -> None:
     assert (unescape(escaped) if is_escaped else escaped) == text
 
 
-@pytest.mark.parametrize("length", [1, 2, 3, 4])
-def test_every_short_mix_of_awkward_pieces_comes_back(length: int) -> None:
+def test_every_short_mix_of_awkward_pieces_comes_back() -> None:
     """No arrangement of backslashes, escapes, look-alikes and bad characters is ambiguous."""
-    for pieces in itertools.product(PIECES, repeat=length):
-        assert_comes_back("".join(pieces))
+    for length in (1, 2, 3, 4):
+        for pieces in itertools.product(PIECES, repeat=length):
+            assert_comes_back("".join(pieces))
 
 
-@pytest.mark.parametrize("seed", range(200))
-def test_random_long_texts_come_back(seed: int) -> None:
+def test_random_long_texts_come_back() -> None:
     """Longer arrangements come back too."""
-    source = random.Random(seed)  # noqa: S311
-    assert_comes_back("".join(source.choices(PIECES, k=source.randint(5, 300))))
-
-
-def test_different_texts_stay_different() -> None:
-    """Two texts never share one stored form, given the flag."""
-    texts = {"".join(pieces) for pieces in itertools.product(PIECES, repeat=3)}
-    assert len({escape_unstorable(text) for text in texts}) == len(texts)
+    source = random.Random(0)  # noqa: S311
+    for _ in range(200):
+        assert_comes_back("".join(source.choices(PIECES, k=source.randint(5, 300))))
 
 
 @pytest.mark.parametrize("text", ["", "plain", "\\u0000 spelled out", "C:\\users", "مرحبا 漢字 😀"])
@@ -51,15 +43,10 @@ def test_escapes_are_readable() -> None:
     assert escape_unstorable("a\x00b\ud83d") == ("a\\u0000b\\ud83d", True)
 
 
-def test_two_million_characters_are_escaped_in_one_pass() -> None:
-    """A long reply is no problem."""
-    assert_comes_back("\x00\\" * 1_000_000)
-
-
 @pytest.mark.promise("strict input", red="every place of a run looked at from each")
 @pytest.mark.timeout(20)
 def test_a_run_of_a_million_backslashes_is_looked_at_once() -> None:
     """It took hours, in which the process did nothing else."""
     run = "\\" * 1_000_000
-    for text in (f"\0{run}", f"{run}\0{run}x"):
+    for text in (f"\0{run}", f"{run}\0{run}x", "\0\\" * 200_000):
         assert unescape(escape_unstorable(text)[0]) == text

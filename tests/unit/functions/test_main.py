@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from functions.__main__ import main
 from functions.app import create_app
 from local.settings import ROOT
+from shared.config import Settings
 from tests.support.unit_settings import unit_settings
 
 GOOD = {
@@ -19,64 +21,67 @@ GOOD = {
 }
 
 
-def start(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Start the bundle with these settings and nothing else, and wait for its end."""
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **settings}
-    return subprocess.run(
-        [sys.executable, "-m", "functions", "--port", "0"],
-        capture_output=True, text=True, cwd=folder, env=environment, timeout=60, check=False,
+@pytest.fixture
+def arguments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """The command line, in an empty folder, with good settings and no others."""
+    arguments = ["functions", "--port", "0"]
+    for name in [*Settings.model_fields, "PORT"]:
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", arguments)
+    return arguments
+
+
+def test_a_missing_setting_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    """On standard error, and nothing on standard output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "functions"],
+        capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False,
+        env={**GOOD, "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "SUPABASE_URL": ""},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2, "", "configuration error: SUPABASE_URL is missing (see .env.example)\n",
     )  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"SUPABASE_SECRET_KEY": ""}, "SUPABASE_SECRET_KEY is missing (see .env.example)"),
-        (
-            {"SUPABASE_URL": "nonsense", "STORE_TIMEOUT": "0"},
-            "SUPABASE_URL is not an http(s) URL; STORE_TIMEOUT Input should be greater than 0"
-            " (see .env.example)",
-        ),
+        ({"SUPABASE_URL": "nonsense", "STORE_TIMEOUT": "0"},
+         "SUPABASE_URL is not an http(s) URL; STORE_TIMEOUT Input should be greater than 0"),
+        ({"MEGA_MIND_MODEL": "no-such-provider:x"}, "no-such-provider"),
+        ({"MEGA_MIND_ENGINE": "os:sep"}, "'/' is no agent"),
     ],
-    ids=["missing", "wrong"],
-)
-def test_a_missing_or_wrong_setting_is_one_line_and_exit_code_2(
-    tmp_path: Path, changes: dict[str, str], line: str
+    ids=["settings", "model", "engine"],
+)  # fmt: skip
+@pytest.mark.usefixtures("arguments")
+def test_what_can_not_be_used_is_one_line_too(
+    changes: dict[str, str],
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """On standard error, and nothing on standard output."""
-    done = start(tmp_path, **{**GOOD, **changes})
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"configuration error: {line}\n"
-
-
-def test_a_model_that_cannot_be_used_is_one_line_too(tmp_path: Path) -> None:
     """Found out at the start, not at the first request."""
-    done = start(tmp_path, **GOOD, MEGA_MIND_MODEL="no-such-provider:x")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("configuration error: ")
-    assert len(done.stderr.splitlines()) == 1
-    assert "no-such-provider" in done.stderr
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+    assert main() == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("configuration error: ")
+    assert line in err
 
 
-def test_an_engine_that_cannot_be_used_is_one_line_too(tmp_path: Path) -> None:
-    """What is wrong with MEGA_MIND_ENGINE, at the start."""
-    (tmp_path / "my_agent.py").write_text("number = 3\n")
-    done = start(tmp_path, **GOOD, MEGA_MIND_ENGINE="my_agent:number")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("configuration error: 3 is no agent")
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_a_port_that_is_none_is_no_traceback(tmp_path: Path) -> None:
+def test_a_port_that_is_none_is_no_traceback(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """PORT is the environment's too."""
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **GOOD, "PORT": "http"}
-    done = subprocess.run(
-        [sys.executable, "-m", "functions"],
-        capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert "invalid int value: 'http'" in done.stderr
-    assert "Traceback" not in done.stderr
+    del arguments[1:]
+    monkeypatch.setenv("PORT", "http")
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "invalid int value: 'http'" in capsys.readouterr().err
 
 
 async def test_what_start_up_makes_is_out_of_the_collectors_way() -> None:

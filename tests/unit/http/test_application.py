@@ -106,13 +106,12 @@ async def test_the_documentation_can_be_switched_off(path: str) -> None:
     assert (response.status_code, response.json()["code"]) == (404, "not_found")
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_nothing_that_a_handler_asks_for_runs_in_a_thread(endpoint: str) -> None:
+def test_nothing_that_a_handler_asks_for_runs_in_a_thread() -> None:
     """FastAPI gives each plain function a thread, at more than the function's own cost."""
-    router = import_module(f"functions.{endpoint.replace('-', '_')}").router
-    for route in router.routes:
-        asked = _dependencies(route.dependant)
-        assert not [call for call in asked if not _is_coroutine(call)]
+    modules = [import_module(f"functions.{name.replace('-', '_')}") for name in ENDPOINTS]
+    routes = [route for module in modules for route in module.router.routes]
+    asked = [call for route in routes for call in _dependencies(route.dependant)]
+    assert [call for call in asked if not _is_coroutine(call)] == []
 
 
 def _dependencies(dependant: Dependant) -> Iterator[Any]:

@@ -8,7 +8,7 @@ import pytest
 
 from functions.app import app
 from local.settings import ROOT
-from shared import errors
+from shared.errors import every_error
 from shared.http.vocabulary import WORDS
 
 DOCUMENT = app.openapi()
@@ -92,10 +92,10 @@ def test_every_error_stands_at_an_operation_with_its_status() -> None:
         for status, answer in operation["responses"].items()
         for code in answer.get("content", {}).get("application/json", {}).get("examples", {})
     }
-    assert said >= {(error.status, error.code) for error in errors.every_error()}
+    assert said >= {(error.status, error.code) for error in every_error()}
 
 
 def test_the_page_of_errors_has_each_code() -> None:
     """And says what to do about it."""
     page = (ROOT / "docs" / "errors.md").read_text()
-    assert [error.code for error in errors.every_error() if f"`{error.code}`" not in page] == []
+    assert [error.code for error in every_error() if f"`{error.code}`" not in page] == []

@@ -5,7 +5,6 @@ import io
 import json
 import resource
 import time
-import zipfile
 from collections.abc import Iterator
 from tempfile import TemporaryFile
 from typing import Any
@@ -20,6 +19,7 @@ from shared.imports.parts import write_parts
 from shared.imports.reader import ReadUpload, read_upload
 from shared.imports.reading import Rejected
 from shared.models.transfers import ReadingTask
+from tests.support.imported import conversations_in, everything_in
 from tests.support.provider_files import gpt_sample, zipped
 
 MEGABYTES = 1
@@ -62,30 +62,41 @@ async def test_a_file_comes_back_in_parts_with_a_summary() -> None:
     assert json.loads(first["metadata"])["imported"]["source"] == "chatgpt"
 
 
-async def test_parts_are_bounded_by_conversations_and_characters_too() -> None:
+def written(*reads: ParsedConversation | Rejected) -> list[dict[str, Any]]:
+    """Return the parts of what was read."""
+    file = io.BytesIO()
+    write_parts(reads, file, by="user", key=None)
+    return [json.loads(line) for line in file.getvalue().splitlines()]
+
+
+def test_parts_are_bounded_by_conversations_and_characters_too() -> None:
     """Many small ones, and few large ones; a message is never cut for it."""
     many = [{"messages": [{"role": "user", "content": str(n)}]} for n in range(600)]
     large = [{"role": "user", "content": "x" * 600_000} for _ in range(3)]
-    parts = [part async for part in (await read([*many, {"messages": large}])).parts()]
+    parts = written(*conversations_in([*many, {"messages": large}]))
     assert [len(part["pieces"]) for part in parts] == [250, 250, 100, 1, 1, 1]
     assert [part["messages"] for part in parts] == [250, 250, 100, 1, 1, 1]
 
 
 @pytest.mark.parametrize(
-    ("content", "error", "words"),
+    ("content", "words"),
     [
-        (b"<html>", InvalidImportError, "not valid JSON"),
-        ({"format": "message-persistence/conversation", "version": 1}, InvalidImportError, "ours"),
-        ([{"role": "user", "content": "x", "timestamp": float("inf")}], InvalidImportError, "Inf"),
-        ([], InvalidImportError, "no conversation"),
+        ({"format": "message-persistence/conversation", "version": 1}, "ours"),
+        ([{"role": "user", "content": "x", "timestamp": float("inf")}], "Inf"),
+        ([], "no conversation"),
     ],
 )
-async def test_a_file_with_nothing_to_take_is_an_error(
-    content: Any, error: type[Exception], words: str
-) -> None:
+def test_a_file_with_nothing_to_take_is_an_error(content: Any, words: str) -> None:
     """In the words of what is wrong with it."""
-    with pytest.raises(error, match=words):
-        await read(content)
+    taken, rejected = everything_in(content)
+    with pytest.raises(InvalidImportError, match=words):
+        written(*taken, *rejected)
+
+
+async def test_what_is_wrong_with_a_file_comes_over_from_the_other_process() -> None:
+    """In its words."""
+    with pytest.raises(InvalidImportError, match="not valid JSON"):
+        await read(b"<html>")
 
 
 @pytest.mark.promise("imports", red="the checksum not compared")
@@ -128,14 +139,10 @@ def repeated(head: bytes, item: bytes, tail: bytes) -> bytes:
 
 def hostile_files() -> Iterator[tuple[str, bytes]]:
     """Yield files that cost whoever parses them without a limit a hundred times their size."""
-    yield "lists", repeated(b"[", b"[],", b"[]]")
     yield "lists in a conversation", repeated(b'[{"mapping": [', b"[],", b"[]]}]")
-    yield "objects", repeated(b'{"a": [', b"{},", b"{}]}")
     yield "texts", repeated(b"[", b'"",', b'""]')
     yield "digits", repeated(b'[{"role": "user", "content": "x", "at": ', b"9", b"}]")
     yield "half escapes", repeated(b'[{"role": "user", "content": "', b"\\ud83d", b'"')
-    yield "open lists", repeated(b"", b"[", b"")
-    yield "open texts", repeated(b'["', b"a", b"")
     yield "lines", repeated(b"", b'{"a": [{}]}\n', b"")
     document = b'{"format": "message-persistence/conversation", "version": 1, "messages": ['
     yield "ours", repeated(document, b"{},", b"{}]}")
@@ -178,35 +185,6 @@ def test_a_file_whose_report_would_be_too_large_is_refused(
     odd = InvalidImportError("Odd")
     few, many = ([Rejected("\U0001f600" * 200, odd)] * count for count in (10, 50))
     taken = ParsedConversation("list", "id", "T", [ParsedMessage("user", "x", None)])
-    assert write_parts([taken, *few], io.BytesIO(), by="user", key=None).messages == 1
+    assert written(taken, *few)[0]["messages"] == 1
     with pytest.raises(InvalidImportError, match="in parts"):
-        write_parts([taken, *many], io.BytesIO(), by="user", key=None)
-
-
-async def test_a_zip_that_bursts_is_refused() -> None:
-    """By what it inflates to in all, by how many entries it has."""
-    many = {f"f{n}___json": b" " * 1_000_000 for n in range(5)}
-    with pytest.raises(InvalidImportError, match="inflates to more"):
-        await read(zipped(**many), is_zip=True, limit=1_000_000)
-    with pytest.raises(InvalidImportError, match="250000 entries"):
-        await read(b"PK\x01\x02" * 250_001, is_zip=True)
-    for data in (b"PK", b"[]", zipped(a___json=b"[]")[:-9]):
-        with pytest.raises(InvalidImportError, match="not a zip"):
-            await read(data, is_zip=True)
-
-
-@pytest.mark.promise("imports", red="entries of a zip may inflate to 200 times their size")
-async def test_text_that_deflates_to_a_thousandth_is_text() -> None:
-    """As in an export of ours: someone has pasted one letter twenty million times."""
-    rows = [{"role": "user", "content": "x" * 1_000_000} for _ in range(20)]
-    upload = await read(zipped(a___json=json.dumps(rows).encode()), is_zip=True)
-    assert upload.found.messages == 20
-
-
-async def test_a_damaged_entry_of_a_zip_is_an_error() -> None:
-    """Its checksum says so."""
-    written = io.BytesIO()
-    with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as opened:
-        opened.writestr("a.json", b'[{"role": "user", "content": "good"}]')
-    with pytest.raises(InvalidImportError, match="damaged"):
-        await read(written.getvalue().replace(b"good", b"evil"), is_zip=True)
+        written(taken, *many)

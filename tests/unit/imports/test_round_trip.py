@@ -55,7 +55,6 @@ def words_in(conversation: ParsedConversation) -> Counter[str]:
     return Counter({key: everything.count(f"<{key}>") for key in IDS if f"<{key}>" in everything})
 
 
-@settings(deadline=None, max_examples=150)
 @given(mappings())
 def test_nothing_of_a_tree_is_lost_or_there_twice(entry: dict[str, Any]) -> None:
     """And what is stored is a tree with growing times, whose parts say its content."""
@@ -131,7 +130,7 @@ PARTS = st.lists(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=50)
 @given(mappings(), st.data())
 async def test_our_own_json_brings_all_of_it_back(
     entry: dict[str, Any], data: st.DataObject

@@ -1,7 +1,5 @@
 """Both envelopes: what is read, what is written, and what is refused."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Topics: who receives what."""
 
-from __future__ import annotations
-
 from local.realtime.errors import RefusedError
 from local.realtime.frames import Frame
 from local.realtime.hub import Broadcast, Hub
@@ -50,6 +48,16 @@ def test_what_sql_sent_carries_the_id_of_its_row() -> None:
     member = FakeMember()
     _hub(member).send(Broadcast("a", "e", {}, is_private=False, row_id="7"))
     assert member.received[0].payload["meta"] == {"id": "7"}
+
+
+def test_nobody_is_waited_for_from_the_first_member_to_the_last() -> None:
+    """Who reads what SQL sent pauses for longer while there is nobody to read it for."""
+    one, other = FakeMember(), FakeMember("b")
+    hub = _hub(one, other)
+    hub.leave(one)
+    assert hub.has_members.is_set()
+    hub.leave(other)
+    assert not hub.has_members.is_set()
 
 
 def test_a_member_that_left_receives_nothing() -> None:

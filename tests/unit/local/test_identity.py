@@ -1,7 +1,5 @@
 """Tokens and keys become identities, or errors with a code."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

@@ -53,6 +53,17 @@ def test_a_clock_that_is_set_takes_no_part_for_ended(
         assert part.process() is not None
 
 
+def test_a_process_that_shows_no_arguments_yet_has_not_ended(
+    part: Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel lets its parent go on before it has written them down."""
+    read, looks = Process.cmdline, iter(range(5))
+    monkeypatch.setattr(Process, "cmdline", lambda p: read(p) if next(looks, None) is None else [])
+    part.begin()
+    part.wait_until_ready()
+    assert part.process() is not None
+
+
 def test_another_environment_starts_it_again(part: Part) -> None:
     """The process that runs has the old one."""
     part.begin()

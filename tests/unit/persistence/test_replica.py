@@ -21,12 +21,15 @@ class FakeRoad:
 
     def __init__(self, result: Any) -> None:
         self.result = result
+        self.position = 1
         self.asked = 0
 
     async def call(
         self, function: str, arguments: Mapping[str, Any], *, caller: Caller | None
     ) -> Any:
         """Count, and do it."""
+        if function == "ping":
+            return {"position": self.position}
         self.asked += 1
         if self.result is None:
             await asyncio.sleep(3600)
@@ -40,7 +43,7 @@ class FakeRoad:
 
 async def ask(primary: FakeRoad, copy: FakeRoad, **how: Any) -> Any:
     """Call a function of a store with a replica."""
-    store = Store(primary, timeout=5, places=StorePlaces(3), replica=Replica(copy))
+    store = Store(primary, timeout=5, places=StorePlaces(3), replica=Replica(copy, primary))
     return await store.call("a_function", {}, caller=None, **how)
 
 
@@ -61,7 +64,7 @@ async def test_only_what_may_be_of_a_moment_ago_is_asked_there() -> None:
 
 async def test_what_it_refuses_is_asked_again_of_the_store() -> None:
     """It may not have it yet; and it is asked the next time."""
-    copy = Replica(FakeRoad(NotFoundError()))
+    copy = Replica(FakeRoad(NotFoundError()), FakeRoad({}))
     for _ in range(2):
         assert await copy.call("f", {}, caller=None, is_enough=anything) is None
     assert copy._road.asked == 2  # type: ignore[attr-defined]
@@ -74,10 +77,32 @@ async def test_one_that_is_away_is_left_alone_for_a_while(
     """Then asked again."""
     monkeypatch.setattr(module, "REPLICA_SECONDS", 0.01)
     road = FakeRoad(result)
-    copy = Replica(road)
+    copy = Replica(road, FakeRoad({}))
     for _ in range(3):
         assert await copy.call("f", {}, caller=None, is_enough=anything) is None
     assert road.asked == 1
     copy._rests_until = 0
     await copy.call("f", {}, caller=None, is_enough=anything)
     assert road.asked == 2
+
+
+async def test_one_that_has_stopped_following_is_left_alone() -> None:
+    """It has what was erased since; one that is behind by a moment is asked."""
+    primary, road = FakeRoad({}), FakeRoad(ANSWER)
+    copy = Replica(road, primary)
+    answers = []
+    for elapsed, written, replayed in [(0, 1, 1), (7, 2, 1), (7, 3, 2), (7, 4, 2), (60, 5, 4)]:
+        copy._looked_at -= elapsed
+        copy._rests_until = 0
+        primary.position, road.position = written, replayed
+        answers.append(await copy.call("f", {}, caller=None, is_enough=anything))
+    assert answers == [ANSWER, ANSWER, ANSWER, None, None]
+
+
+async def test_one_goes_on_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That says nothing about it."""
+    monkeypatch.setattr(module, "STORE_SECONDS", 0.01)
+    gone = FakeRoad({})
+    monkeypatch.setattr(gone, "call", lambda *_, **__: asyncio.sleep(3600))
+    copy = Replica(FakeRoad(ANSWER), gone)
+    assert await copy.call("f", {}, caller=None, is_enough=anything) == ANSWER

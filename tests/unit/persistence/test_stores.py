@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from shared.config import ConfigurationError
-from shared.errors import InternalError, StoreUnavailableError
+from shared.errors import InternalError, RetentionPolicyNotFoundError, StoreUnavailableError
 from shared.persistence.stores import Stores, load_store_of
 from tests.support.unit_settings import unit_settings
 
@@ -95,6 +95,26 @@ async def test_each_store_renews_the_leases_of_its_own_turns() -> None:
     fakes[1].answer = StoreUnavailableError()
     extended = await stores.call("extend_turns", arguments, caller=None)
     assert extended["turns"] == [{"turn_id": "one"}]
+
+
+async def test_policies_and_holds_of_all_stores_are_one_list() -> None:
+    """A scope's policy once, the oldest first; of holds the newest first."""
+    scopes = [(None, "1", "03"), (None, "2", "04"), (str(ONE), "3", "01"), (str(TWO), "4", "02")]
+    first, second, third, fourth = (
+        {"user_id": user, "project_id": None, "id": id_, "created_at": day, "placed_at": day}
+        for user, id_, day in scopes
+    )
+    stores, fakes = stores_of(
+        {"policies": [first, third], "holds": [third]},
+        {"policies": [second, fourth], "holds": [fourth]},
+    )
+    listed = await stores.call("list_retention_policies", {}, caller=None)
+    assert listed == {"policies": [third, fourth, first]}
+    assert await stores.call("list_legal_holds", {}, caller=None) == {"holds": [fourth, third]}
+    await stores.call("delete_retention_policy", {"policy_id": "2"}, caller=None)
+    assert [fake.asked[-1] for fake in fakes] == [{"policy_id": "1"}, {"policy_id": "2"}]
+    with pytest.raises(RetentionPolicyNotFoundError):
+        await stores.call("delete_retention_policy", {"policy_id": "5"}, caller=None)
 
 
 @pytest.mark.parametrize(

@@ -159,28 +159,20 @@ def test_what_an_unknown_outcome_left_behind_is_no_violation() -> None:
     assert run.kinds() == set()
 
 
-def test_a_run_without_a_fault_is_void() -> None:
-    """Peace proves nothing."""
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda run: run.history.faults.clear(), "no fault"),
+        (lambda run: [call.outcomes.clear() for call in run.history.calls], "acknowledged"),
+        (lambda run: run.api.pop(BOB), "bob"),
+    ],
+    ids=["peace", "nothing to lose", "not read back"],
+)
+def test_a_run_that_proves_nothing_is_void(spoil: Callable[[Spoiled], object], reason: str) -> None:
+    """A user without a reading, for one, is not a user who lost everything."""
     run = Spoiled()
-    run.history.faults.clear()
-    with pytest.raises(VoidRunError, match="no fault"):
-        run.found()
-
-
-def test_a_run_that_acknowledged_nothing_is_void() -> None:
-    """There was nothing to lose."""
-    run = Spoiled()
-    for call in run.history.calls:
-        call.outcomes.clear()
-    with pytest.raises(VoidRunError, match="acknowledged"):
-        run.found()
-
-
-def test_a_run_that_was_not_read_back_is_void() -> None:
-    """A user without a reading is not a user who lost everything."""
-    run = Spoiled()
-    del run.api[BOB]
-    with pytest.raises(VoidRunError, match="bob"):
+    spoil(run)
+    with pytest.raises(VoidRunError, match=reason):
         run.found()
 
 

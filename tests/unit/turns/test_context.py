@@ -50,6 +50,14 @@ def test_long_ones_are_cut_where_not_all_fits() -> None:
     assert context.as_metadata()["shortened"] == 1
 
 
+def test_what_is_long_by_its_parts_is_given_as_its_text() -> None:
+    """Where not all fits; its text stays as it is."""
+    call = {"type": "tool-x", "toolCallId": "1", "state": "output-available", "output": "x" * 99}
+    rows = [*ROWS[:2], ROWS[2] | {"parts": [call]}]
+    given = given_context(rows, relation(is_whole=False)).history[2]
+    assert (given.content, given.parts) == (ROWS[2]["content"], [])
+
+
 def test_a_history_without_a_budget_is_given_whole() -> None:
     """Where nothing is said of how it relates to what is stored."""
     context = given_context(

@@ -7,7 +7,8 @@ import pytest
 from shared.shares import Places
 from shared.turns.event_budget import MOST_DEBT, EventBudget
 from shared.turns.registry import TurnRegistry
-from tests.support.heart import begun_turn, until
+from tests.support.heart import begun_turn
+from tests.support.waiting import until
 
 
 async def budget_of(turns: int, *, in_project: int = 0, per_second: float = 20) -> EventBudget:

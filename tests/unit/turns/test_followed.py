@@ -10,9 +10,10 @@ from shared.errors import StoreUnavailableError, TurnNotFoundError
 from shared.turns.follow import START
 from shared.turns.followed import POLL_SECONDS
 from tests.support.engines import ScriptedEngine
-from tests.support.heart import USER, Process, begin, until
+from tests.support.heart import USER, Process, begin
 from tests.support.in_memory_store import InMemoryStore
 from tests.support.store_faults import away
+from tests.support.waiting import until
 
 FOLLOWERS = 50
 
@@ -39,7 +40,9 @@ async def test_followers_cost_the_store_what_one_does() -> None:
     turn = store.turns[turn_id]
     turn.draft = "Half an answer"
     await asyncio.sleep(2 * POLL_SECONDS)
-    store._settle(turn, "completed", turn_id, "Half an answer.", {"success": True}, None)
+    store._settle(
+        turn, "completed", id=turn_id, content="Half an answer.", metadata={"success": True}
+    )
     await asyncio.gather(*(reading.task for reading in [*readings, later]))
     assert {reading.text() for reading in [*readings, later]} == {"Half an answer."}
     assert store.calls["load_turn"] == 2

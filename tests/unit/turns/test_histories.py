@@ -39,7 +39,8 @@ class Process:
             user_id=USER, idempotency_key=uuid4().hex, request_hash="hash", request=request,
             message_id=uuid4(), conversation_id=conversation_id, project_id=None, metadata={},
             lease_seconds=60, history_tokens=BUDGET, known_from=known.first if known else None,
-            known_id=known.newest_id if known else None, **of,
+            known_id=known.newest_id if known else None,
+            known_tokens=known.tokens if known else None, **of,
         )  # fmt: skip
         self.sent = len(record.history)
         whole = self.histories.completed(record, known)
@@ -64,12 +65,12 @@ async def stored(store: InMemoryStore, record: TurnRecord) -> list[HistoryMessag
 
 
 async def test_a_second_turn_is_sent_what_came_since() -> None:
-    """The last turn's two messages; another user's conversation and a new one share nothing."""
+    """The last reply; another user's conversation and a new one share nothing."""
     process = Process(InMemoryStore())
     chat = (await process.turn(None)).conversation.id
     for _ in range(5):
         record = await process.turn(chat)
-    assert process.sent == 2
+    assert process.sent == 1
     assert len(given(record)) == 10
     assert process.histories.known(uuid4(), chat) is None
     await process.turn(None)
@@ -157,4 +158,4 @@ async def test_places_that_a_repair_closed_up_lose_no_message() -> None:
     closed_up = record.context.model_copy(update={"known": 3})
     sent = record.model_copy(update={"history": [], "context": closed_up})
     whole = process.histories.completed(sent, known)
-    assert [row.seq for row in given(whole)] == [1, 2, 3, 4]
+    assert [row.seq for row in given(whole)] == [1, 2, 3, 4, 5]

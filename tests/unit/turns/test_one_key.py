@@ -24,9 +24,10 @@ from shared.errors import (
 )
 from shared.models.turns import MegaMindRequest
 from tests.support.engines import FailingEngine, ScriptedEngine
-from tests.support.heart import USER, Process, begin, turn_request, until
+from tests.support.heart import USER, Process, begin, turn_request
 from tests.support.in_memory_store import InMemoryStore
 from tests.support.store_faults import Call, Held, away
+from tests.support.waiting import until
 
 CALLERS = 24
 NATIVE = {"framework": "any", "version": "1", "data": []}
@@ -141,7 +142,8 @@ async def test_whatever_a_request_says_reaches_the_store_and_the_ai(
         "opens_conversation": True,
         "turns_per_day": 50,
         "tokens_per_day": 60_000,
-        "known_from": None,
+        "known_from": 1,
+        "known_id": turn.user_message.id,
     }.items() <= asked.items()
     (_, given) = engine.asked
     assert (given.project_id, [*given.parts][1:]) == (USER, [part])

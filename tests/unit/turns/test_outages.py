@@ -11,9 +11,10 @@ import pytest
 
 from shared.errors import ReplyNotStoredError, StoreUnavailableError
 from tests.support.engines import FailingEngine, ScriptedEngine, TypingEngine
-from tests.support.heart import Process, begin, until
+from tests.support.heart import Process, begin
 from tests.support.in_memory_store import InMemoryStore
 from tests.support.store_faults import Fault, Held, answer_lost, away, hung, once
+from tests.support.waiting import until
 
 PIECES = ["One, ", "two."]
 

@@ -11,15 +11,13 @@ import pytest
 from shared.ai.agents import ReplyMetadata
 from shared.ai.protocol import EngineError, Usage
 from shared.encoding.files import GeneratedFile
-from shared.errors import (
-    IdempotencyKeyReusedError,
-    TurnInProgressError,
-)
+from shared.errors import TurnInProgressError
 from shared.turns.own_turn import OwnTurn
 from tests.support.engines import ScriptedEngine
-from tests.support.heart import USER, Process, turn_request, until
+from tests.support.heart import USER, Process, turn_request
 from tests.support.in_memory_store import InMemoryStore
 from tests.support.store_faults import Held, away
+from tests.support.waiting import until
 
 
 def own_turn(process: Process, key: str = "k", **body: Any) -> OwnTurn:
@@ -84,13 +82,6 @@ async def test_24_callers_with_one_key_write_one_reply(process: Process) -> None
     assert len({turn.reply.id for turn in turns}) == 1
     assert sum(not turn.replayed for turn in turns) == 1
     assert len(process.store.turns) == 1
-
-
-async def test_a_key_belongs_to_one_request(process: Process) -> None:
-    """As over HTTP."""
-    await write(process, "One.")
-    with pytest.raises(IdempotencyKeyReusedError):
-        await write(process, "Two.", request="Another")
 
 
 async def test_what_the_body_raises_is_a_stored_failure(process: Process) -> None:
@@ -164,19 +155,6 @@ async def test_the_lease_is_kept_and_the_draft_shown_while_the_body_works(
     assert turn.reply.content == "So far, so good."
 
 
-async def test_live_events_are_those_of_every_turn(process: Process) -> None:
-    """Status and text over Realtime."""
-    async with own_turn(process) as turn:
-        await turn.write("Hello.")
-        await asyncio.sleep(1)
-    says = process.broadcaster.says()
-    assert [event["status"] for event in says if "status" in event][:2] == [
-        "thinking",
-        "generating",
-    ]
-    assert "".join(event["text"] for event in says if "text" in event) == "Hello."
-
-
 async def test_a_stream_of_the_same_turn_shows_what_the_body_writes(process: Process) -> None:
     """Another request under its key follows it."""
     async with own_turn(process) as turn:
@@ -206,6 +184,22 @@ async def test_a_turn_that_its_owner_stops_cancels_the_body(process: Process) ->
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
+
+
+async def test_a_cancellation_that_was_swallowed_before_the_block_is_none_of_its_own(
+    process: Process,
+) -> None:
+    """The stop of its turn ends the block as quietly."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)
+    async with own_turn(process) as turn:
+        stopping = asyncio.create_task(process.runner.cancel(USER, turn.id))
+        await asyncio.Event().wait()
+    await stopping
+    assert (turn.reply.metadata["success"], task.uncancel()) == (False, 0)
 
 
 async def test_a_body_that_swallows_its_cancellation_is_told_again(process: Process) -> None:
@@ -353,16 +347,6 @@ async def test_a_body_in_a_generator_that_is_closed_ends_its_turn(process: Proce
     await until(lambda: all(t.reply for t in process.store.turns.values()))
     (stored,) = process.store.turns.values()
     assert stored.status == "interrupted"
-
-
-async def test_while_another_turn_runs_in_the_conversation_none_begins(process: Process) -> None:
-    """One conversation, one turn at a time, whoever writes it."""
-    first = await write(process, "One.", key="1")
-    place = {"conversationId": str(first.conversation_id)}
-    async with own_turn(process, "2", **place) as turn:
-        with pytest.raises(TurnInProgressError):
-            await write(process, "Three.", key="3", **place)
-        await turn.write("Two.")
 
 
 async def test_mega_mind_and_a_block_share_a_key(process: Process) -> None:

@@ -2,16 +2,14 @@
 
 import asyncio
 import threading
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from shared.ai.agents import ReplyMetadata
-from shared.auth.caller import SERVICE
-from shared.errors import StoreUnavailableError, UnauthorizedError, UserNotFoundError
+from shared.errors import StoreUnavailableError
 from shared.turns.own_turn import OwnTurn
-from tests.support.heart import Process, turn_request
+from tests.support.heart import Process
 from tests.support.in_memory_store import InMemoryStore
 from tests.support.store_faults import away
 from tests.unit.turns.test_own_turn import own_turn
@@ -81,20 +79,6 @@ async def test_a_thread_that_writes_says_how_it_is_done(process: Process) -> Non
         thread.join()
         await asyncio.sleep(1)
     assert turn.reply.content == "Right."
-
-
-async def test_an_unknown_user_is_not_found(process: Process) -> None:
-    """And not said to lack a token, which nobody has here."""
-    process.store.faults["begin_turn"] = unknown_user
-    request = replace(turn_request("k"), caller=SERVICE)
-    turn = OwnTurn(process.runner, request, name="mine", settings=process.settings)
-    with pytest.raises(UserNotFoundError):
-        await turn.__aenter__()
-
-
-async def unknown_user(*_: Any) -> None:
-    """Refuse, as the store does whose table of users has none such."""
-    raise UnauthorizedError
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,15 @@ from structlog.testing import LogCapture
 from shared.ai.protocol import Usage
 from shared.ai.tokens import estimate_tokens
 from shared.errors import StoreUnavailableError
-from shared.models.context import Unsummarised, WrittenSummary
+from shared.models.context import HistoryContext, Unsummarised, WrittenSummary
+from shared.models.rows import ConversationRow
 from shared.models.turns import CountedTokens, TurnRecord
 from shared.persistence import Persistence
 from shared.turns import summaries as summary_module
 from shared.turns.summaries import Summaries
-from tests.support.heart import Process
+from tests.support.engines import ScriptedSummariser
+from tests.support.heart import Process, begin
 from tests.support.in_memory_store import InMemoryStore
-from tests.support.summarisers import ScriptedSummariser
 from tests.support.unit_settings import unit_settings
 
 pytestmark = pytest.mark.promise("context")
@@ -81,31 +82,12 @@ def keeper(
     return Summaries(persistence, summariser, unit_settings(**settings))
 
 
-def begun(since: int = BUDGET, conversation_id: uuid.UUID | None = None) -> TurnRecord:
+async def begun(since: int = BUDGET, conversation: ConversationRow | None = None) -> TurnRecord:
     """Return a turn of a conversation in which so many tokens came since its last summary."""
-    now, user_id = "2026-11-22T00:00:00+00:00", str(uuid.uuid4())
-    conversation: dict[str, Any] = {
-        "id": str(conversation_id or uuid.uuid4()), "user_id": user_id, "project_id": None,
-        "title": "T", "metadata": {}, "last_seq": 1, "created_at": now, "updated_at": now,
-        "archived_at": None,
-    }  # fmt: skip
-    turn = {
-        "id": str(uuid.uuid4()), "user_id": user_id, "idempotency_key": "k", "status": "running",
-        "attempt": 1, "lease_expires_at": now,
-    }  # fmt: skip
-    message = {
-        "id": str(uuid.uuid4()), "conversation_id": conversation["id"], "role": "user",
-        "content": "Hello", "generated_code": None, "metadata": {}, "user_id": user_id,
-        "is_summary": False, "created_at": now, "seq": 1, "turn_id": turn["id"],
-    }  # fmt: skip
-    context = {
-        "covers_to": 0, "omitted": 0, "longest": 100, "is_whole": True, "since_tokens": since,
-    }  # fmt: skip
-    record: dict[str, Any] = {
-        "outcome": "started", "turn": turn, "conversation": conversation,
-        "user_message": message, "reply": None, "history": [], "context": context,
-    }  # fmt: skip
-    return TurnRecord.model_validate(record)
+    record = await begin(InMemoryStore())
+    context = HistoryContext(covers_to=0, omitted=0, longest=100, is_whole=True, since_tokens=since)
+    conversation = conversation or record.conversation
+    return record.model_copy(update={"context": context, "conversation": conversation})
 
 
 @pytest.fixture
@@ -119,7 +101,7 @@ def logs(monkeypatch: pytest.MonkeyPatch) -> list[structlog.typing.EventDict]:
 
 async def reply_to(summaries: Summaries, turn: TurnRecord | None = None) -> None:
     """Let a reply be stored, and what follows it in the background end."""
-    summaries.after_reply(turn or begun(), "Reply.")
+    summaries.after_reply(turn or await begun(), "Reply.")
     await summaries.drain(10)
 
 
@@ -139,7 +121,7 @@ async def test_half_a_budget_since_the_last_summary_makes_one_due(more: int, cou
     persistence = FakePersistence()
     turn = estimate_tokens("Hello") + estimate_tokens("Reply.")
     summaries = keeper(persistence, ScriptedSummariser())
-    await reply_to(summaries, begun(BUDGET // 2 - turn + more))
+    await reply_to(summaries, await begun(BUDGET // 2 - turn + more))
     assert len(persistence.written) == count
 
 
@@ -166,7 +148,7 @@ async def test_one_reply_makes_one_call_of_the_summariser() -> None:
 @pytest.mark.promise("costs", red="`_count` taken out of `_ask`")
 async def test_a_summary_counts_towards_the_turn_of_its_reply() -> None:
     """As reported, else by estimate; also one that fails, or whose count can't be kept."""
-    persistence, turn = FakePersistence(parts=9), begun()
+    persistence, turn = FakePersistence(parts=9), await begun()
     reporting, silent = ScriptedSummariser(), ScriptedSummariser()
     failing = ScriptedSummariser(error=RuntimeError())
     reporting.usage = Usage(input_tokens=1_000, output_tokens=50)
@@ -192,14 +174,14 @@ async def test_a_failing_summariser_is_logged_once_and_left_alone_for_a_while(
 ) -> None:
     """Nothing is written, other conversations are tried, and after a while it is tried again."""
     persistence = FakePersistence()
-    summaries, turn = keeper(persistence, summariser), begun()
+    summaries, turn = keeper(persistence, summariser), await begun()
     for _ in range(3):
         await reply_to(summaries, turn)
     failures = [entry for entry in logs if entry["event"] == "summary_failed"]
     assert len(failures) == len(summariser.asked) == 1
     assert "sk-secret" not in str(logs)
     assert persistence.written == []
-    await reply_to(summaries, begun())
+    await reply_to(summaries)
     assert len(summariser.asked) == 2
     await asyncio.sleep(summary_module.COOLDOWN_SECONDS)
     await reply_to(summaries, turn)
@@ -235,10 +217,10 @@ async def test_text_that_postgres_cannot_hold_is_escaped_and_a_long_one_cut() ->
 async def test_a_summary_that_comes_while_a_turn_runs_is_stored_after_its_reply() -> None:
     """Without asking for it again, although not much has come since."""
     persistence, summariser = FakePersistence(outcome="busy"), ScriptedSummariser()
-    summaries, turn = keeper(persistence, summariser), begun()
+    summaries, turn = keeper(persistence, summariser), await begun()
     await reply_to(summaries, turn)
     persistence.outcome = "written"
-    await reply_to(summaries, begun(0, turn.conversation.id))
+    await reply_to(summaries, await begun(0, turn.conversation))
     assert len(summariser.asked) == len(persistence.written) == 1
 
 
@@ -251,11 +233,11 @@ async def test_a_store_that_is_away_costs_nothing(logs: list[structlog.typing.Ev
 async def test_a_conversation_is_summarised_by_one_at_a_time() -> None:
     """A reply that comes meanwhile starts nothing, and so does one too many elsewhere."""
     summariser = ScriptedSummariser(hold=True)
-    summaries, turn = keeper(FakePersistence(), summariser), begun()
+    summaries, turn = keeper(FakePersistence(), summariser), await begun()
     for _ in range(3):
         summaries.after_reply(turn, "Reply.")
     for _ in range(10):
-        summaries.after_reply(begun(), "Reply.")
+        summaries.after_reply(await begun(), "Reply.")
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert len(summariser.asked) == summary_module.MAX_AT_ONCE
@@ -267,7 +249,7 @@ async def test_a_process_that_ends_drops_what_takes_too_long() -> None:
     """Nothing is written half, and nothing is waited for beyond the time given."""
     persistence, summariser = FakePersistence(), ScriptedSummariser(hold=True)
     summaries = keeper(persistence, summariser)
-    summaries.after_reply(begun(), "Reply.")
+    summaries.after_reply(await begun(), "Reply.")
     await summariser.started.wait()
     await summaries.drain(0)
     summariser.release.set()

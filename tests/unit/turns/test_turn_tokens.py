@@ -10,9 +10,10 @@ from shared.ai.tokens import estimate_tokens
 from shared.auth.caller import Caller
 from shared.models.turns import MegaMindRequest
 from tests.support.engines import ScriptedEngine, TypingEngine
-from tests.support.heart import USER, Process, until
+from tests.support.heart import USER, Process
 from tests.support.in_memory_store import InMemoryStore
 from tests.support.store_faults import Held, away
+from tests.support.waiting import until
 
 TEXT = "Nine byte" * 5
 ASKED = estimate_tokens("Hello")
@@ -61,9 +62,8 @@ async def test_a_reply_that_is_handed_on_counts_once() -> None:
     """Its worker was refused, and the next one here stores it."""
     store, engine = InMemoryStore(), ScriptedEngine(TEXT, hold=True)
     process = Process(store, engine)
-    losing = process.asking()
+    losing, turn = await process.begun()
     await asyncio.sleep(2)
-    (turn,) = store.turns.values()
     store.faults["load_turn"] = ending = Held()
     turn.attempt, turn.lease_until = 2, 0  # of a process that took it over and died
     engine.release.set()
@@ -93,7 +93,7 @@ async def test_what_the_engine_reports_counts_and_where_it_does_not_an_estimate(
     process = Process(store, ScriptedEngine(TEXT, usage=usage), tokens_per_day=1_000)
     await process.ask()
     assert await spent_unstored(process) == tokens
-    assert [n for _, _, n in store._spent.values()] == [tokens] * 2
+    assert [one.tokens for one in store.counted.values()] == [tokens] * 2
 
 
 async def test_a_run_that_breaks_counts_what_the_ai_was_given() -> None:
@@ -101,7 +101,7 @@ async def test_a_run_that_breaks_counts_what_the_ai_was_given() -> None:
     broken = Process(InMemoryStore(), BrokenEngine(), tokens_per_day=1_000)
     with pytest.raises(RuntimeError):
         await spent_unstored(broken)
-    assert [n for _, _, n in broken.store._spent.values()] == [ASKED]
+    assert [one.tokens for one in broken.store.counted.values()] == [ASKED]
     process = Process(InMemoryStore(), tokens_per_day=1_000)
     process.store.faults["add_tokens"] = away
     assert await spent_unstored(process) == 0
@@ -123,5 +123,4 @@ async def spent_unstored(process: Process) -> int:
     """Run the AI without storing anything; return what was counted last."""
     body, caller = MegaMindRequest(request="Hello"), Caller(USER, "token")
     await process.runner.unstored.run(body, user_id=USER, caller=caller)
-    *_, (_, _, tokens) = process.store._spent.values()
-    return tokens
+    return [*process.store.counted.values()][-1].tokens

@@ -1,9 +1,8 @@
 """The model engine against pydantic-ai's test models: no network, every kind of answer."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pydantic_ai.models
 import pytest
@@ -22,26 +21,18 @@ from pydantic_ai.exceptions import (
     UnexpectedModelBehavior,
     UserError,
 )
-from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
-from pydantic_ai.models.function import FunctionModel
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.models import Model
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.usage import RequestUsage
 
 from shared.ai.limits import Limited
 from shared.ai.model.analysis import ANALYSIS_CHARS, Analyst
 from shared.ai.model.engine import ModelEngine
-from shared.ai.protocol import Complexity, EngineRequest, TextDelta
+from shared.ai.protocol import Analysis, Complexity, EngineRequest, TextDelta
 from shared.ai.streams import closing
 from tests.support.scripted_engine import record, rows
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from pydantic_ai.messages import ModelMessage
-    from pydantic_ai.models import Model
-    from pydantic_ai.models.function import AgentInfo
-
-    from shared.ai.protocol import Analysis
 
 PLAN = {"intent": "create_function", "complexity": "moderate", "strategy": "generate_code"}
 SECRET = "sk-canary-1234"
@@ -58,14 +49,19 @@ def plan(_: list[ModelMessage], info: AgentInfo) -> ModelResponse:
     return ModelResponse(parts=[call], usage=RequestUsage(input_tokens=10, output_tokens=5))
 
 
-def talking(*pieces: str | Exception) -> Model:
-    """Return a model that streams these pieces and raises the exceptions among them."""
+def talking(
+    *pieces: str | Exception | asyncio.Event, plan: Callable[..., Any] = plan
+) -> FunctionModel:
+    """Return a model that streams these pieces, raises the exceptions, and waits for events."""
 
     async def stream(_: list[ModelMessage], __: AgentInfo) -> AsyncIterator[str]:
         for piece in pieces:
             if isinstance(piece, Exception):
                 raise piece
-            yield piece
+            if isinstance(piece, asyncio.Event):
+                await piece.wait()
+            else:
+                yield piece
 
     return FunctionModel(plan, stream_function=stream)
 
@@ -84,13 +80,8 @@ async def test_usage_is_the_sum_of_both_calls(monkeypatch: pytest.MonkeyPatch) -
         is_classified.set()
         return analysis
 
-    async def stream(_: list[ModelMessage], __: AgentInfo) -> AsyncIterator[str]:
-        yield "Hello there"
-        await is_classified.wait()
-
     monkeypatch.setattr(Analyst, "analyse", asked)
-    model = FunctionModel(plan, stream_function=stream)
-    usage = (await record(engine_of(model))).result.usage
+    usage = (await record(engine_of(talking("Hello there", is_classified)))).result.usage
     assert usage is not None
     assert usage.input_tokens >= 10
     assert usage.output_tokens > 5
@@ -115,12 +106,8 @@ async def test_the_analysis_sees_little_of_a_long_conversation() -> None:
         is_planned.set()
         return plan(messages, info)
 
-    async def stream(_: list[ModelMessage], __: AgentInfo) -> AsyncIterator[str]:
-        yield "ok"
-        await is_planned.wait()
-
     history = rows(*[("user", "x" * 50_000), ("assistant", "y" * 50_000)] * 20)
-    model = FunctionModel(measuring, stream_function=stream)
+    model = talking("ok", is_planned, plan=measuring)
     await record(engine_of(model), "z" * 500_000, history)
     assert sizes[0] <= ANALYSIS_CHARS * 8
 
@@ -138,11 +125,7 @@ async def test_a_failed_analysis_does_not_cost_the_reply(
     answer: Callable[[], ModelResponse],
 ) -> None:
     """The rules stand in for a model that can't do structured output."""
-
-    async def stream(_: list[ModelMessage], __: AgentInfo) -> AsyncIterator[str]:
-        yield "The reply"
-
-    model = FunctionModel(lambda _, __: answer(), stream_function=stream)
+    model = talking("The reply", plan=lambda _, __: answer())
     recording = await record(engine_of(model), "Write a function. Please.")
     assert recording.analysis.intent == "create_function"
     assert recording.result.message == "The reply"
@@ -155,11 +138,7 @@ async def test_text_does_not_wait_for_an_analysis_that_hangs() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    async def stream(_: list[ModelMessage], __: AgentInfo) -> AsyncIterator[str]:
-        yield "The reply"
-
-    model = FunctionModel(hang, stream_function=stream)
-    recording = await record(engine_of(model), "Fix this bug")
+    recording = await record(engine_of(talking("The reply", plan=hang)), "Fix this bug")
     assert isinstance(recording.events[0], TextDelta)
     assert (recording.result.success, recording.analysis.intent) == (True, "fix_bug")
 
@@ -176,13 +155,7 @@ async def test_a_run_that_is_left_takes_its_analysis_along() -> None:
             is_stopped.set()
         raise AssertionError
 
-    async def stream(_: list[ModelMessage], __: AgentInfo) -> AsyncIterator[str]:
-        yield "One"
-        await is_begun.wait()
-        yield "Two"
-        await asyncio.Event().wait()
-
-    model = FunctionModel(hang, stream_function=stream)
+    model = talking("One", is_begun, "Two", asyncio.Event(), plan=hang)
     async with closing(engine_of(model).run(EngineRequest("Hi"))) as events:
         assert [await anext(events), await anext(events)] == [TextDelta("One"), TextDelta("Two")]
     await asyncio.wait_for(is_stopped.wait(), 30)

@@ -1,9 +1,8 @@
 """The whole road to a provider: a real HTTP server that speaks OpenAI's protocol."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pydantic_ai.models
 import pytest
@@ -11,17 +10,12 @@ import pytest
 import shared.ai
 from shared.ai.model.analysis import Analyst
 from shared.ai.model.engine import INSTRUCTIONS
-from shared.ai.protocol import EngineRequest, TextDelta
+from shared.ai.protocol import Analysis, Engine, EngineRequest, TextDelta
 from shared.ai.streams import closing
 from shared.encoding.files import GeneratedFile
 from tests.support.fake_provider import PLAN, FakeProvider, Handler, running_provider, streaming
 from tests.support.scripted_engine import record, rows
 from tests.support.unit_settings import unit_settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from shared.ai.protocol import Analysis, Engine
 
 FILE = ["Sure:\n```py", "thon path=a.py\nx = 1\n``", "`\n"]
 
@@ -94,9 +88,8 @@ async def test_a_classification_that_is_no_good_is_not_asked_for_again(
 async def test_without_classification_there_is_one_call(provider: FakeProvider) -> None:
     """And the model is told what the setting says."""
     provider.answer = streaming("Hello!")
-    engine = engine_for(
-        provider, mega_mind_classification="rules", mega_mind_system_prompt="You are a pirate."
-    )
+    told = {"mega_mind_system_prompt": "You are a pirate."}
+    engine = engine_for(provider, mega_mind_classification="rules", **told)
     recording = await record(engine, "Write a function")
     (asked,) = provider.asked
     assert asked["messages"][0] == {"role": "system", "content": "You are a pirate."}
@@ -200,25 +193,18 @@ async def test_a_connection_cut_mid_stream_keeps_the_text(provider: FakeProvider
     assert (recording.error_type, recording.result.message) == ("provider_unavailable", "Half")
 
 
-async def test_a_stream_that_ends_without_a_reason_is_flagged(provider: FakeProvider) -> None:
-    """A clean end that the model didn't announce may be a cut: the reply says so."""
-    provider.answer = streaming("Half", finish_reason=None)
-    result = (await record(engine_for(provider))).result
-    assert (result.success, result.message, result.finish_reason) == (True, "Half", "unknown")
-
-
-async def test_a_filtered_answer_is_refused(provider: FakeProvider) -> None:
-    """The provider's filter is not taken for a fault."""
-    provider.answer = streaming("I ", finish_reason="content_filter")
+@pytest.mark.parametrize(
+    ("reason", "flag", "error_type"),
+    [(None, "unknown", None), ("length", "length", None), ("content_filter", None, "refused")],
+)
+async def test_how_a_stream_ended_is_kept(
+    provider: FakeProvider, reason: str | None, flag: str | None, error_type: str | None
+) -> None:
+    """One that may have been cut says so; a provider's filter is not taken for a fault."""
+    provider.answer = streaming("Half", finish_reason=reason)
     recording = await record(engine_for(provider))
-    assert (recording.error_type, recording.result.message) == ("refused", "I ")
-
-
-async def test_an_answer_at_the_token_limit_is_flagged(provider: FakeProvider) -> None:
-    """A reply that the provider cut is good, and says that it is not whole."""
-    provider.answer = streaming("Half", finish_reason="length")
-    result = (await record(engine_for(provider))).result
-    assert (result.success, result.finish_reason) == (True, "length")
+    assert (recording.result.message, recording.error_type) == ("Half", error_type)
+    assert error_type or recording.result.finish_reason == flag
 
 
 async def test_odd_characters_survive_the_wire(provider: FakeProvider) -> None:

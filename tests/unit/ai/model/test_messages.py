@@ -1,33 +1,33 @@
 """Stored rows become messages that every provider takes."""
 
-from __future__ import annotations
+from collections.abc import Sequence
 
-from typing import TYPE_CHECKING
+import pytest
+from pydantic_ai.messages import ModelMessage
 
 from shared.ai.history import NO_REPLY
 from shared.ai.model.messages import as_conversation, as_messages
 from tests.support.scripted_engine import rows
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pydantic_ai.messages import ModelMessage
 
 
 def shape(messages: Sequence[ModelMessage]) -> list[tuple[str, str]]:
     return [(message.kind, str(message.parts[0].content)) for message in messages]  # type: ignore[union-attr]
 
 
-def test_roles_are_kept() -> None:
-    """A user's row is the user's, an assistant's the model's."""
-    messages = as_messages(rows(("user", "a"), ("assistant", "b")))
-    assert shape(messages) == [("request", "a"), ("response", "b")]
-
-
-def test_neighbours_of_one_role_are_joined() -> None:
-    """Providers that insist on turns get turns, and no text is lost."""
-    history = rows(("user", "a"), ("assistant", "c"), ("assistant", "d"))
-    assert shape(as_messages(history)) == [("request", "a"), ("response", "c\n\nd")]
+@pytest.mark.parametrize(
+    ("said", "given"),
+    [
+        ([("user", "a"), ("assistant", "b")], [("request", "a"), ("response", "b")]),
+        ([("user", "a"), ("assistant", "c"), ("assistant", "d")],
+         [("request", "a"), ("response", "c\n\nd")]),
+        ([("user", "a"), ("assistant", " \n"), ("user", " "), ("assistant", "b")],
+         [("request", "a"), ("response", "b")]),
+    ],
+    ids=["as they are", "neighbours of one role", "blank ones"],
+)  # fmt: skip
+def test_rows_become_turns(said: list[tuple[str, str]], given: list[tuple[str, str]]) -> None:
+    """Providers insist on turns and refuse empty text; no other text is lost."""
+    assert shape(as_messages(rows(*said))) == given
 
 
 def test_a_request_after_a_message_without_a_reply_follows_a_stand_in() -> None:
@@ -42,12 +42,6 @@ def test_a_note_before_a_request_joins_it() -> None:
     assert [kind for kind, _ in shape(messages)] == ["request"]
     assert shape(messages)[0][1].startswith("[Note of the platform: background")
     assert shape(messages)[0][1].endswith("x\n\nnow")
-
-
-def test_blank_rows_are_left_out() -> None:
-    """Providers refuse empty text; a blank reply is none."""
-    history = rows(("user", "a"), ("assistant", " \n"), ("user", " "), ("assistant", "b"))
-    assert shape(as_messages(history)) == [("request", "a"), ("response", "b")]
 
 
 def test_a_users_text_that_looks_like_an_instruction_stays_the_users() -> None:

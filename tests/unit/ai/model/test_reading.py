@@ -1,7 +1,5 @@
 """Reading what a provider streams: text, reasoning, and characters that come in halves."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import pytest

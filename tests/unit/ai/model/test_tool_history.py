@@ -1,6 +1,7 @@
 """Calls of tools in a history: providers refuse one without its result, and the other way round."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,9 +13,8 @@ from shared.ai.model import messages
 from shared.ai.model.items import model_items
 from shared.ai.model.messages import as_conversation, as_messages
 from shared.ai.protocol import EngineRequest, HistoryMessage
-from shared.config import Settings
-from tests.support.fake_provider import running_provider, strictly
-from tests.support.scripted_engine import record
+from tests.support.fake_provider import FakeProvider, running_provider, strictly
+from tests.support.scripted_engine import Recording, record
 from tests.support.unit_settings import unit_settings
 
 CALL = {"type": "tool-weather", "toolCallId": "c1", "input": {"at": "X"}}
@@ -27,12 +27,6 @@ STATES: dict[str, dict[str, Any]] = {
     "output-error": {"errorText": "No such city."},
     "output-denied": {"approval": {"id": "a", "approved": False}},
 }
-
-
-def settings_of(base_url: str) -> Settings:
-    return unit_settings(
-        mega_mind_model="openai:m", mega_mind_base_url=base_url, mega_mind_classification="rules"
-    )
 
 
 def text(words: str) -> dict[str, Any]:
@@ -109,32 +103,40 @@ def test_reasoning_sources_and_a_replys_files_are_not_given_again() -> None:
     assert [part.content for part in reply.parts] == ["Cold."]  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("state", STATES)
-async def test_a_strict_provider_takes_the_history(state: str) -> None:
-    """The tools that were called are named to it, and it may call none."""
+@pytest.fixture
+def strict() -> Iterator[FakeProvider]:
+    """A provider that refuses what OpenAI's does."""
     with running_provider() as provider:
         provider.answer = strictly("Fine.")
-        engine = engine_for(settings_of(provider.base_url))
-        recording = await record(engine, "And now?", history(call(state), text("Cold.")))
-        assert recording.text == "Fine."
-        (asked,) = provider.asked
-        assert asked["tool_choice"] == "none"
-        assert json.dumps(asked["tools"]).count('"weather"') == 1
+        yield provider
+
+
+async def answer_of(provider: FakeProvider, state: str) -> Recording:
+    """Ask after a reply with a call in this state."""
+    settings = unit_settings(
+        mega_mind_model="openai:m", mega_mind_base_url=provider.base_url,
+        mega_mind_classification="rules",
+    )  # fmt: skip
+    return await record(engine_for(settings), "And now?", history(call(state), text("Cold.")))
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_a_strict_provider_takes_the_history(strict: FakeProvider, state: str) -> None:
+    """The tools that were called are named to it, and it may call none."""
+    assert (await answer_of(strict, state)).text == "Fine."
+    (asked,) = strict.asked
+    assert asked["tool_choice"] == "none"
+    assert json.dumps(asked["tools"]).count('"weather"') == 1
 
 
 async def test_negative_control_the_strict_provider_refuses_an_open_call(
-    monkeypatch: pytest.MonkeyPatch,
+    strict: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that is given without its result."""
     monkeypatch.setattr(
         messages, "model_items", lambda row: [i for i in model_items(row) if i[0] == "model"]
     )
-    with running_provider() as provider:
-        provider.answer = strictly("Fine.")
-        engine = engine_for(settings_of(provider.base_url))
-        rows = history(call("input-available"), text("Cold."))
-        recording = await record(engine, "And now?", rows)
-        assert not recording.result.success
+    assert not (await answer_of(strict, "input-available")).result.success
 
 
 def test_files_of_a_request_are_given_as_models_take_them() -> None:

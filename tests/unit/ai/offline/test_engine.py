@@ -1,7 +1,5 @@
 """The offline engine: the same answer each time, honest about what it is."""
 
-from __future__ import annotations
-
 import ast
 import sys
 

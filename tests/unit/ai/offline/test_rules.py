@@ -1,7 +1,5 @@
 """The analysis by fixed rules."""
 
-from __future__ import annotations
-
 import pytest
 
 from shared.ai.offline.rules import analyse, goal_of, shortened

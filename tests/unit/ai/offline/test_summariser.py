@@ -1,7 +1,5 @@
 """The offline summary: an extract that says that it is one."""
 
-from __future__ import annotations
-
 import pytest
 
 from shared.ai.offline.summariser import HEADING, LEFT_OUT, OfflineSummariser
@@ -14,14 +12,6 @@ async def test_it_is_the_first_sentences_under_a_heading() -> None:
     history = rows(("user", "Rename it. Please."), ("assistant", "Done."), ("user", " "))
     summary = await OfflineSummariser().summarise(history, previous=None, tokens=200)
     assert summary.text == f"{HEADING}\n- user: Rename it.\n- assistant: Done."
-
-
-async def test_a_summary_goes_on_from_the_one_before() -> None:
-    """Its lines come first, its heading once."""
-    summariser = OfflineSummariser()
-    first = await summariser.summarise(rows(("user", "One.")), previous=None, tokens=200)
-    second = await summariser.summarise(rows(("user", "Two.")), previous=first.text, tokens=200)
-    assert second.text == f"{HEADING}\n- user: One.\n- user: Two."
 
 
 @pytest.mark.parametrize("tokens", [60, 100, 2_000])
@@ -40,4 +30,4 @@ async def test_it_keeps_the_first_line_and_the_newest_within_its_tokens(tokens: 
     assert lines[1].startswith("- user: Message 0,")
     assert lines[2] == LEFT_OUT
     assert lines[-1].startswith("- user: Message 4999,")
-    assert lines.count(LEFT_OUT) == 1
+    assert (lines[0], lines.count(HEADING), lines.count(LEFT_OUT)) == (HEADING, 1, 1)

@@ -1,7 +1,5 @@
 """Lines of code are broken to fit the page, and lose nothing."""
 
-from __future__ import annotations
-
 import pytest
 
 from shared.exports.pdf.typeset.code import COLUMNS, wrap

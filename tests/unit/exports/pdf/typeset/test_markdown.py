@@ -1,7 +1,5 @@
 """Markdown becomes blocks, and nothing of a text is lost on the way."""
 
-from __future__ import annotations
-
 import json
 import time
 from typing import Any

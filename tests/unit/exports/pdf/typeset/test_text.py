@@ -1,7 +1,5 @@
 """Every character is shown: by a glyph, or by its number."""
 
-from __future__ import annotations
-
 import pytest
 
 from shared.exports.pdf.typeset.fonts import characters, families
