@@ -1,7 +1,7 @@
 """What axe finds on each view, in both themes, at a desk and on a phone."""
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from local.node import install_packages
 from local.page import WEB
@@ -129,7 +129,7 @@ async def test_no_view_on_a_phone_has_anything_serious(
 ) -> None:
     """A conversation, and the drawer over it."""
     chat = write_chat(site, visiting_user, SAID, title="The needle")
-    phone = {"width": 390, "height": 844}
+    phone: ViewportSize = {"width": 390, "height": 844}
     async with visitor(
         browser, site, color_scheme=theme, viewport=phone, has_touch=True, is_mobile=True
     ) as visit:

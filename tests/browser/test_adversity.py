@@ -8,7 +8,16 @@ import pytest
 from playwright.async_api import Browser, Route, expect
 
 from local.stack import Stack
-from tests.support.browser import PLAIN_HOST, composer, replies, send, sign_in_on, visitor
+from tests.browser.test_long_conversations import settled
+from tests.support.browser import (
+    PLAIN_HOST,
+    composer,
+    messages_of,
+    replies,
+    send,
+    sign_in_on,
+    visitor,
+)
 from tests.support.chats import Said, write_chat
 from tests.support.users import User, make_user
 
@@ -70,6 +79,7 @@ async def test_older_messages_that_are_gone_are_asked_for_once(
     async with visitor(browser, site) as visit:
         page = await visit.sign_in(visiting_user, f"/#/c/{chat}")
         await expect(page.get_by_text("Message 200", exact=True)).to_be_in_viewport()
+        await settled(page)
         await visit.context.route("**/functions/v1/load-conversation", refuse_older)
         await page.locator(".uci-list").evaluate("list => { list.scrollTop = 0; }")
         await expect(page.get_by_role("alert")).to_be_visible(timeout=SOON)
@@ -150,8 +160,8 @@ async def test_what_the_reader_asks_for_and_does_not_get_is_shown(
 ) -> None:
     """Nothing to copy with, no way to stop: each says so, and no error is left lying about."""
     async with visitor(browser, site) as visit:
-        await visit.context.add_init_script("delete Navigator.prototype.clipboard")
         page = await visit.sign_in(visiting_user)
+        await page.evaluate("delete Navigator.prototype.clipboard")
         await visit.context.route("**/functions/v1/cancel-turn", lambda route: route.abort())
         await send(page, "Explain something at length")
         await page.locator(".uci-message-draft .uci-markdown").wait_for()
@@ -215,7 +225,7 @@ async def test_what_is_sent_from_the_middle_of_a_conversation_is_seen_at_its_end
         await expect(page.locator("[data-focused]")).to_be_in_viewport()
         await send(page, "And on")
         await expect(page.get_by_text("offline engine").first).to_be_in_viewport(timeout=20_000)
-        await expect(page.get_by_text("And on", exact=True)).to_have_count(1)
+        await expect(messages_of(page).filter(has_text="And on")).to_have_count(1)
 
 
 @pytest.mark.promise("page in trouble", red="a hit asked for once, and waited for ever")
@@ -247,6 +257,7 @@ async def test_a_hit_that_does_not_load_leaves_a_conversation_that_does(
         await visit.context.unroute_all()
         await again.click()
         if is_gone:
+            await settled(page)
             await page.locator(".uci-list").evaluate("list => { list.scrollTop = 0; }")
             await expect(page.get_by_text("Message 150", exact=True)).to_be_attached(timeout=SOON)
         else:

@@ -116,23 +116,23 @@ async def test_the_page_has_a_strict_policy(site: Stack) -> None:
 
 
 @pytest.mark.promise("hostile content", red="images shown as they come")
-@pytest.mark.parametrize("width", [1280, 390])
 async def test_hostile_markup_is_shown_and_does_nothing(
-    site: Stack, browser: Browser, visiting_user: User, width: int
+    site: Stack, browser: Browser, visiting_user: User
 ) -> None:
     """From the assistant, the user and the system alike; no request leaves, no rule is broken."""
     said = [Said(role, each) for each in MARKUP for role in ("assistant", "user", "system")]
     chat = write_chat(site, visiting_user, said)
-    size = {"width": width, "height": 9000}
-    async with visitor(browser, site, viewport=size) as visit:
+    async with visitor(browser, site, viewport={"width": 1280, "height": 9000}) as visit:
         page = await open_chat(visit, visiting_user, chat)
         await expect(page.get_by_text("before the image").first).to_be_visible()
         await expect(page.get_by_role("link", name="good").first).to_be_visible()
         await expect(
             page.locator(".uci-message-user").filter(has_text="<iframe").first
         ).to_be_visible()
-        await assert_harmless(page)
-        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        for width in (1280, 390):
+            await page.set_viewport_size({"width": width, "height": 9000})
+            await assert_harmless(page)
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width
     assert visit.problems == []
 
 

@@ -70,7 +70,7 @@ async def test_a_whole_visit_by_keyboard_alone(site: Stack, browser: Browser) ->
 
         await page.get_by_role("heading", name="What shall we work on?").wait_for()
         await tab_to(page, "Your message")
-        await keys.type("A needle in a haystack")
+        await keys.type("A needle in a haystack, at length")
         await keys.press("Enter")
         await page.locator(".uci-message-draft .uci-markdown").wait_for()
         await keys.press("Escape")

@@ -1,17 +1,19 @@
 """What a message has beside its text, on the page: tools, reasoning, files, sources."""
 
 import base64
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from local.stack import Stack
-from tests.support.browser import prepare_page, replies, send, visitor
+from shared.ai.protocol import PartReady
+from tests.support.browser import replies, send, visitor
+from tests.support.bundle import settings_for
 from tests.support.chats import Said, write_chat
-from tests.support.stack import running_stack
-from tests.support.users import User, sign_up
+from tests.support.server import served_bundle
+from tests.support.tool_engines import CALL, EVERYTHING, PlayingEngine
+from tests.support.users import User
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -89,27 +91,33 @@ async def test_a_messages_parts_are_seen_opened_and_taken_along(
     assert visit.problems == []
 
 
-async def test_what_a_turn_does_is_seen_as_it_does_it(browser: Browser, tmp_path: Path) -> None:
+async def test_what_a_turn_does_is_seen_as_it_does_it(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
     """Reasoning and a tool call that waits, also after a reload; its result takes their place."""
-    prepare_page()
-    result = tmp_path / "result"
-    with running_stack(MEGA_MIND_ENGINE="tests.support.parts_engine:engine") as stack:
-        user = await sign_up(stack)
-        async with visitor(browser, stack) as visit:
-            page = await visit.sign_in(user)
-            await send(page, str(result))
-            for _ in range(2):
-                draft = page.locator(".uci-message-draft")
-                await expect(draft.locator("summary", has_text="Reasoning")).to_be_visible()
-                await expect(draft.get_by_text("I look it up.")).to_be_visible()
-                tool = draft.locator("summary", has_text="weather")
-                await expect(tool).to_contain_text("no result yet")
-                await page.wait_for_url("**/#/c/*")
-                await page.reload()
-            result.touch()
-            await replies(page)
-            reply = page.locator(".uci-message-assistant")
-            await expect(reply.locator("summary", has_text="weather")).to_contain_text("done")
-            await expect(reply.locator("em")).to_have_text("sunny")
-        await user.functions.aclose()
+    engine = PlayingEngine(EVERYTHING, pause_at=1 + EVERYTHING.index(PartReady(CALL)))
+    async with (
+        served_bundle(settings_for(site), engine=engine) as functions,
+        visitor(browser, site) as visit,
+    ):
+
+        async def answer(route: Route) -> None:
+            await route.continue_(url=functions + route.request.url.split("/functions/v1")[1])
+
+        await visit.context.route("**/functions/v1/**", answer)
+        page = await visit.sign_in(visiting_user)
+        await send(page, "How is the weather?")
+        for _ in range(2):
+            draft = page.locator(".uci-message-draft")
+            await expect(draft.locator("summary", has_text="Reasoning")).to_be_visible()
+            await expect(draft.get_by_text("I look it up.")).to_be_visible()
+            tool = draft.locator("summary", has_text="weather")
+            await expect(tool).to_contain_text("no result yet")
+            await page.wait_for_url("**/#/c/*")
+            await page.reload()
+        engine.release.set()
+        await replies(page)
+        reply = page.locator(".uci-message-assistant")
+        await expect(reply.locator("summary", has_text="weather")).to_contain_text("done")
+        await expect(reply.get_by_text("It is 7 degrees.")).to_be_visible()
     assert visit.problems == []

@@ -1,7 +1,7 @@
 """Versions on a small screen, and from right to left."""
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, ViewportSize, expect
 
 from local.stack import Stack
 from tests.browser import test_accessibility
@@ -21,7 +21,7 @@ async def test_versions_from_right_to_left_on_the_smallest_screen(
     site: Stack, browser: Browser, visiting_user: User, axe: str
 ) -> None:
     """In the dark: nothing serious, nothing wider than the window, text where it begins."""
-    small = {"width": 320, "height": 640}
+    small: ViewportSize = {"width": 320, "height": 640}
     async with visitor(
         browser, site, color_scheme="dark", viewport=small, has_touch=True, is_mobile=True
     ) as visit:

@@ -25,9 +25,16 @@ from shared.ai.model.messages import as_messages
 from shared.errors import TurnInProgressError
 from tests.faults.test_crash_points import QUICK
 from tests.faults.test_cut_tool_calls import draft_of, replies_of
-from tests.support import strict_providers
 from tests.support.cut_agent import PARTS, TEXT
-from tests.support.fake_provider import FakeProvider, Handler, problem_of_calls, running_provider
+from tests.support.fake_provider import (
+    SAID,
+    FakeProvider,
+    Handler,
+    problem_of_calls,
+    running_provider,
+    strict_anthropic,
+    strict_openai,
+)
 from tests.support.fault_turns import turns_of
 from tests.support.invariants import found_broken
 from tests.support.killed_writers import LibraryProgram
@@ -74,7 +81,7 @@ async def answer_next(chat: MessagePersistence, user: User, conversation: str, m
 
 
 @pytest.mark.promise("take-over", red="a call that lacks its result is given an empty one")
-@pytest.mark.parametrize("strict", [strict_providers.openai, strict_providers.anthropic])
+@pytest.mark.parametrize("strict", [strict_openai, strict_anthropic])
 async def test_a_program_that_dies_while_a_tool_is_called_poisons_nothing(
     stack: Stack,
     user: User,
@@ -88,7 +95,7 @@ async def test_a_program_that_dies_while_a_tool_is_called_poisons_nothing(
         async with MessagePersistence(stack.settings.url, keys.secret) as chat:
             said = await answer_next(chat, user, conversation, strict(provider))
     cut, _ = replies_of(db, user)
-    assert said == strict_providers.SAID
+    assert said == SAID
     assert (cut["content"], cut["parts"]) == (TEXT, PARTS)
     assert json.dumps(provider.asked[0]).count(NO_RESULT) == 2
     assert [status for status, *_ in turns_of(db, user)] == ["interrupted", "completed"]

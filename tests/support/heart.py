@@ -16,8 +16,10 @@ from shared.turns.running_turn import RunningTurn
 from shared.turns.summaries import Summaries
 from shared.turns.wiring import build_runner
 from tests.support.engines import ScriptedEngine, ScriptedSummariser
+from tests.support.in_memory_rows import StoredTurn
 from tests.support.in_memory_store import InMemoryStore
 from tests.support.unit_settings import unit_settings
+from tests.support.waiting import until
 
 USER = UUID("6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11")
 
@@ -120,6 +122,13 @@ class Process:
     def asking(self, key: str = "k", **body: Any) -> asyncio.Task[MegaMindResponse]:
         """Run a turn beside the test."""
         return asyncio.create_task(self.ask(key, **body))
+
+    async def begun(self, key: str = "k") -> tuple[asyncio.Task[MegaMindResponse], StoredTurn]:
+        """Run a turn beside the test; return its task, and its row once it is worked on."""
+        asking = self.asking(key)
+        await until(lambda: [*self.registry])
+        (running,) = self.registry
+        return asking, self.store.turns[running.id]
 
     def streaming(self, key: str = "k", **body: Any) -> Reading:
         """Stream a turn beside the test."""

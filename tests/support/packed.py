@@ -1,6 +1,7 @@
 """The package of `web/` as others get it: packed, and installed into an app of Vite's template."""
 
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,13 +72,18 @@ def built_transport(shared: Path) -> Path:
 def app_with_package(shared: Path, peers: str) -> App:
     """Make an empty app with the package in it; once for all who have this folder in common."""
     archive = packed(shared)
-    app = shared / f"app with the {peers} peers"
-    with FileLock(f"{app}.lock"):
-        if not (app / "node_modules" / NAME).exists():
+    apps = {age: shared / f"app with the {age} peers" for age in PEERS}
+    newest, oldest = apps["newest"], apps["oldest"]
+    with FileLock(shared / "apps.lock"):
+        if not oldest.exists():
             template = ["--template", "react-ts", "--no-interactive"]
-            run_npm(shared, "exec", "--yes", TEMPLATE, "--", app.name, *template)
-            run_npm(app, "install", "--prefer-offline", str(archive), *PEERS[peers])
-    return App(app)
+            run_npm(shared, "exec", "--yes", TEMPLATE, "--", newest.name, *template)
+            run_npm(newest, "install", "--prefer-offline", str(archive), *PEERS["newest"])
+            # To install everything again takes longer than to exchange some of it.
+            copy = shutil.copytree(newest, shared / "copy of the app", symlinks=True)
+            run_npm(copy, "install", "--prefer-offline", *PEERS["oldest"])
+            copy.rename(oldest)
+    return App(apps[peers])
 
 
 def readme_files() -> dict[str, str]:

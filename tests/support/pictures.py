@@ -2,7 +2,7 @@
 
 import asyncio
 
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, ViewportSize
 
 from local.settings import ROOT
 from local.stack import Stack
@@ -11,8 +11,8 @@ from tests.support.picture_chats import write_chats
 from tests.support.users import User, sign_up
 
 IMAGES = ROOT / "docs" / "images"
-DESK = {"width": 1120, "height": 760}
-PHONE = {"width": 390, "height": 760}
+DESK: ViewportSize = {"width": 1120, "height": 760}
+PHONE: ViewportSize = {"width": 390, "height": 760}
 LOOK = {"device_scale_factor": 2, "locale": "en-GB", "timezone_id": "Europe/London"}
 
 

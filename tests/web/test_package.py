@@ -11,7 +11,7 @@ from local.page import WEB
 TOOLS = {
     "types": ["typescript/bin/tsc", "--noEmit"],
     "format": ["prettier/bin/prettier.cjs", "--check", "src", "page", "test", "*.ts", "*.json"],
-    "tests": ["vitest/vitest.mjs", "run"],
+    "tests": ["vitest/vitest.mjs", "run", "--no-isolate"],
 }
 
 

@@ -48,3 +48,14 @@ test("the page is an app like any other: it knows the package by its entries alo
   expect(texts.some((text) => text.includes('from "message-persistence-web"'))).toBe(true);
   expect(texts.filter((text) => /"\.\.\/(?!styles)/.test(text))).toEqual([]);
 });
+
+test("no table and no schema is named: a project may have them under another name", () => {
+  const texts = ["../src", "../page/src"].flatMap((name) => {
+    const folder = join(import.meta.dirname, name);
+    const paths = readdirSync(folder, { recursive: true, encoding: "utf8" });
+    return paths
+      .filter((path) => /\.tsx?$/.test(path))
+      .map((path) => readFileSync(join(folder, path), "utf8"));
+  });
+  expect(texts.filter((text) => /\.(from|rpc|schema)\(\s*["'`]/.test(text))).toEqual([]);
+});

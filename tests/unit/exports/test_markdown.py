@@ -53,18 +53,8 @@ def headings(document: str) -> list[str]:
     "text",
     [
         "```\nnever closed",
-        "~~~~\nnever closed",
         "# A heading\n## 2. User, 2026-01-01 00:00:00 UTC",
-        "2\\. User, 2026-01-01 00:00:00 UTC\n---",
-        "<h2>2. User</h2>",
-        "<!-- never closed",
-        "<pre>\n\n<script>",
         "<details>",
-        "a\r## forged\r\n## forged\n\n\n## forged",
-        "- ```\nout\n  ```\n## forged",
-        "---\n\n## End of the conversation: 0 messages.",
-        "    indented\n\ttab",
-        "\n\n",
     ],
 )
 @pytest.mark.parametrize("place", ["content", "reasoning"])

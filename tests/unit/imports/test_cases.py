@@ -225,13 +225,6 @@ def test_which_gpt_it_was_is_kept() -> None:
     assert only("cg_gizmo.json").metadata["imported"]["gizmo_id"] == "g-abc123"
 
 
-def test_an_entry_without_messages_costs_itself() -> None:
-    """The other is taken; the report names the one that isn't."""
-    taken, rejected = everything_in(case("fm_one_without_mapping.json"))
-    assert [words_of(one) for one in taken] == [[("user", "hi"), ("assistant", "Arr, matey!")]]
-    assert [(one.title, one.reason) for one in rejected] == [("Corrupted entry", "unreadable")]
-
-
 def test_a_number_that_is_too_large_is_an_error_with_its_name() -> None:
     """And no time."""
     taken, (rejected,) = everything_in(case("f_1e400.json"))
@@ -255,12 +248,6 @@ def test_what_a_format_holds_besides_is_in_the_metadata() -> None:
     (picture,) = parts_of(only("fm_openai_blocks.json").messages[0], "file")
     assert picture["mediaType"] == "image/png"
     assert picture["url"].startswith("data:image/png;base64,")
-
-
-def test_lines_are_conversations() -> None:
-    """One each."""
-    ducks = [("user", "Ducks?"), ("assistant", "Ponds.")]
-    assert [words_of(one) for one in conversations_in(case("fm_messages.jsonl"))] == [GEESE, ducks]
 
 
 def test_each_list_of_a_zip_is_a_conversation_named_after_its_file() -> None:

@@ -305,17 +305,11 @@ async def test_a_refusal_loses_nothing_and_a_silence_gathers() -> None:
     assert out.text().endswith("|Hello")
 
 
-async def test_during_a_silence_no_turn_waits() -> None:
-    """It ends without the statuses that were left."""
-    out = await sending()
-    out.broadcaster._silent_until = asyncio.get_running_loop().time() + 60
-    out.turns[0].show("thinking")
-    out.turns[0].show("saving")
-    await asyncio.wait_for(out.live.finish(out.turns[0]), 0.001)
-
-
 async def test_a_turn_does_not_wait_at_its_end() -> None:
-    """Nothing more is sent of it: the reply that is committed next says the rest."""
+    """Nothing more is sent of it, adopted or not: the reply that is committed next says the rest.
+
+    Nor does one wait that is lost, and of which nothing was sent.
+    """
     out = await sending()
     (turn,) = out.turns
     turn.show("generating")
@@ -324,26 +318,13 @@ async def test_a_turn_does_not_wait_at_its_end() -> None:
     turn.write("lo")
     turn.show("saving")
     await asyncio.wait_for(out.live.finish(turn), 0.001)
+    turn.adopt(later_attempt(turn.record))
+    lost = await begun_turn("text")
+    lost.lost.set()
+    await asyncio.wait_for(out.live.finish(lost), 0.001)
     await asyncio.sleep(10)
     assert [event.get("status") for event in out.broadcaster.says()] == ["generating", None]
     assert out.text() == "Hel"
-
-
-async def test_after_its_end_nothing_more_is_sent_of_a_turn() -> None:
-    """A passing event must not arrive behind the reply, which is committed then."""
-    out = await sending(2)
-    for turn in out.turns:
-        turn.show("thinking")
-    await asyncio.sleep(2 * GATHER_SECONDS)
-    for turn in out.turns:
-        turn.show("saving")
-        await out.live.finish(turn)
-        turn.adopt(later_attempt(turn.record))
-    lost = await begun_turn("text")
-    lost.lost.set()
-    await asyncio.wait_for(out.live.finish(lost), 0.1)
-    await asyncio.sleep(10)
-    assert out.statuses() == [["thinking", "thinking"]]
 
 
 @pytest.mark.promise("Realtime away")

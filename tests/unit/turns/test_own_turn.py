@@ -155,19 +155,6 @@ async def test_the_lease_is_kept_and_the_draft_shown_while_the_body_works(
     assert turn.reply.content == "So far, so good."
 
 
-async def test_live_events_are_those_of_every_turn(process: Process) -> None:
-    """Status and text over Realtime."""
-    async with own_turn(process) as turn:
-        await turn.write("Hello.")
-        await asyncio.sleep(1)
-    says = process.broadcaster.says()
-    assert [event["status"] for event in says if "status" in event][:2] == [
-        "thinking",
-        "generating",
-    ]
-    assert "".join(event["text"] for event in says if "text" in event) == "Hello."
-
-
 async def test_a_stream_of_the_same_turn_shows_what_the_body_writes(process: Process) -> None:
     """Another request under its key follows it."""
     async with own_turn(process) as turn:
@@ -197,6 +184,22 @@ async def test_a_turn_that_its_owner_stops_cancels_the_body(process: Process) ->
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
+
+
+async def test_a_cancellation_that_was_swallowed_before_the_block_is_none_of_its_own(
+    process: Process,
+) -> None:
+    """The stop of its turn ends the block as quietly."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)
+    async with own_turn(process) as turn:
+        stopping = asyncio.create_task(process.runner.cancel(USER, turn.id))
+        await asyncio.Event().wait()
+    await stopping
+    assert (turn.reply.metadata["success"], task.uncancel()) == (False, 0)
 
 
 async def test_a_body_that_swallows_its_cancellation_is_told_again(process: Process) -> None:

@@ -57,14 +57,12 @@ async def test_another_process_takes_over_where_a_worker_died() -> None:
     """The retry waits for the end of the lease, then runs the turn as the next attempt."""
     store = InMemoryStore()
     dead = Process(store, HangingEngine())
-    dead.asking()
-    await until(lambda: bool(store.turns))
+    _, turn = await dead.begun()
     await asyncio.sleep(3)
     dead.die()
     clock = asyncio.get_running_loop().time
     started = clock()
     response = await Process(store, retry_wait_seconds=60).ask()
-    (turn,) = store.turns.values()
     assert 20 < clock() - started < 27
     assert (response.replayed, turn.attempt, turn.status) == (False, 2, "completed")
     assert "persistedAfter" not in response.message.metadata
@@ -76,9 +74,7 @@ async def test_a_worker_that_lost_its_turn_writes_nothing(ends: list[str]) -> No
     """It learns so from the store, however late: its caller gets the other one's reply."""
     store, slow = InMemoryStore(), ScriptedEngine("Too late.", hold=True)
     sleeper = Process(store, slow, heartbeat_seconds=5)
-    sleeping = sleeper.asking()
-    await slow.started.wait()
-    (turn,) = store.turns.values()
+    sleeping, turn = await sleeper.begun()
     turn.lease_until = 0
     other = await Process(store, ScriptedEngine("In time.")).ask()
     slow.release.set()
@@ -94,9 +90,7 @@ async def test_a_worker_that_lost_its_turn_writes_nothing(ends: list[str]) -> No
 async def test_a_worker_that_lost_its_turn_writes_nothing_while_the_next_one_works() -> None:
     """The turn is the later attempt's, from before it has a reply: its caller gets that one."""
     store, slow, quick = InMemoryStore(), ScriptedEngine("Late.", hold=True), ScriptedEngine()
-    sleeping = Process(store, slow, heartbeat_seconds=5).asking()
-    await slow.started.wait()
-    (turn,) = store.turns.values()
+    sleeping, turn = await Process(store, slow, heartbeat_seconds=5).begun()
     turn.lease_until = 0
     quick.release.clear()
     retrying = Process(store, quick).asking()
@@ -114,9 +108,7 @@ async def test_a_worker_that_has_lost_its_turn_is_not_given_it_again() -> None:
     """While it ends, a retry takes the turn over here: another worker runs it, and keeps it."""
     store, engine = InMemoryStore(), ScriptedEngine(hold=True)
     process = Process(store, engine)
-    losing = process.asking()
-    await engine.started.wait()
-    (turn,) = store.turns.values()
+    losing, turn = await process.begun()
     store.faults["load_turn"] = ending = Held()
     turn.attempt, turn.lease_until = 2, 0  # of a process that took it over and died
     await ending.committed.wait()
@@ -137,9 +129,7 @@ async def test_a_worker_that_was_refused_hands_its_reply_to_the_next_one_here() 
     """A retry that comes while it ends takes the turn over: the AI is not asked again."""
     store, engine = InMemoryStore(), ScriptedEngine("First.", hold=True)
     process = Process(store, engine, heartbeat_seconds=5)
-    losing = process.asking()
-    await engine.started.wait()
-    (turn,) = store.turns.values()
+    losing, turn = await process.begun()
     store.faults["load_turn"] = ending = Held()
     turn.attempt, turn.lease_until = 2, 0  # of a process that took it over and died
     engine.release.set()
@@ -174,8 +164,7 @@ async def test_a_turn_whose_conversation_is_deleted_is_not_there_any_more() -> N
     """Its worker learns so at the next heartbeat, and stops the AI."""
     store = InMemoryStore()
     process = Process(store, HangingEngine())
-    asking = process.asking()
-    await until(lambda: bool(store.turns))
+    asking, _ = await process.begun()
     store.forget_conversation(next(iter(store.messages)))
     with pytest.raises(TurnNotFoundError):
         await asyncio.wait_for(asking, 2)
@@ -222,9 +211,7 @@ async def test_a_reply_that_was_refused_as_the_attempt_before_is_stored_as_the_a
     """The store had begun the next attempt for this process, whose answer came a moment later."""
     store, engine = InMemoryStore(), ScriptedEngine(hold=True)
     process = Process(store, engine, heartbeat_seconds=5)
-    asking = process.asking()
-    await engine.started.wait()
-    (turn,) = store.turns.values()
+    asking, turn = await process.begun()
     turn.lease_until = 0
     store.faults["begin_turn"], store.faults["complete_turn"] = begins, completes = Held(), Held()
     retrying = process.asking()
@@ -243,9 +230,7 @@ async def test_a_stream_elsewhere_goes_on_across_a_take_over() -> None:
     """It reads what the store has; where another attempt writes, from 0 under its number."""
     store, engine = InMemoryStore(), TypingEngine(PIECES)
     dead, here, there = (Process(store, engine) for _ in range(3))
-    dead.asking()
-    await until(lambda: bool(store.turns))
-    (turn,) = store.turns.values()
+    _, turn = await dead.begun()
     engine.allow(2)
     await asyncio.sleep(2)
     waiting = there.streaming()

@@ -62,9 +62,8 @@ async def test_a_reply_that_is_handed_on_counts_once() -> None:
     """Its worker was refused, and the next one here stores it."""
     store, engine = InMemoryStore(), ScriptedEngine(TEXT, hold=True)
     process = Process(store, engine)
-    losing = process.asking()
+    losing, turn = await process.begun()
     await asyncio.sleep(2)
-    (turn,) = store.turns.values()
     store.faults["load_turn"] = ending = Held()
     turn.attempt, turn.lease_until = 2, 0  # of a process that took it over and died
     engine.release.set()
