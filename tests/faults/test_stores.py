@@ -194,9 +194,10 @@ async def test_the_doctor_looks_into_each_store(
         chat = await chat_of(bundle, user_id)
         servers[name].execute(f"update conversations set last_seq = 9 where id = '{chat}'")
     options = doctor._parser().parse_args([])
-    broken = (await doctor._examine(settings_of(servers), options)).broken
-    assert [(check.name, check.broken) for check in broken] == [("last_seq_wrong", 2)]
+    found = await doctor._examine(settings_of(servers), options)
+    assert found.failed() == ["last_seq_wrong"]
+    assert len(found.broken()["last_seq_wrong"]) == 2
     options = doctor._parser().parse_args(["--repair"])
     report = await doctor._examine(settings_of(servers), options)
-    assert report.broken == []
+    assert report.failed() == []
     assert report.repaired == {"last_seq_wrong": 2}
