@@ -172,7 +172,7 @@ async def test_a_store_that_is_away_stops_its_own_users_alone(
     servers: dict[str, Server], users: dict[str, UUID]
 ) -> None:
     """Health says which; sweeps go on; its users go on when it is back."""
-    async with bundle_on(servers, store_timeout=1, lease_seconds=26) as bundle:
+    async with bundle_on(servers) as bundle:
         chat = await chat_of(bundle, users["two"])
         async with away(servers["two"]):
             refused = await bundle.call(users["two"], "/load-conversation", conversationId=chat)

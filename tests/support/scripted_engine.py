@@ -33,7 +33,7 @@ class HangOnCloseError(Exception):
 
 
 @dataclass
-class ScriptedEngine:
+class EventEngine:
     """Yields the events of its script and raises the exceptions in it."""
 
     script: Sequence[EngineEvent | BaseException]

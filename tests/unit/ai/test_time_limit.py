@@ -10,10 +10,10 @@ from shared.ai.protocol import EngineEvent, EngineRequest, TextDelta
 from shared.ai.streams import closing
 from tests.support.scripted_engine import (
     READY,
+    EventEngine,
     HangError,
     HangOnCloseError,
     Recording,
-    ScriptedEngine,
     done,
     record,
 )
@@ -24,7 +24,7 @@ SHORT = 0.05
 async def test_a_run_within_its_time_passes_unchanged() -> None:
     """The limit adds nothing where it isn't reached."""
     script: list[EngineEvent] = [READY, TextDelta("a"), done("a")]
-    engine = ScriptedEngine(script)
+    engine = EventEngine(script)
     assert (await record(Limited(engine, seconds=30))).events == script
     assert engine.closed
 
@@ -32,7 +32,7 @@ async def test_a_run_within_its_time_passes_unchanged() -> None:
 @pytest.mark.parametrize("before", [[], [READY], [READY, TextDelta("some "), TextDelta("text")]])
 async def test_a_hang_anywhere_ends_in_a_timeout(before: list[EngineEvent]) -> None:
     """What had come is passed on and kept, and the engine is closed."""
-    engine = ScriptedEngine([*before, HangError()])
+    engine = EventEngine([*before, HangError()])
     recording = await record(Limited(engine, seconds=SHORT))
     assert recording.events[:-1] == before
     assert recording.error_type == "timeout"
@@ -42,7 +42,7 @@ async def test_a_hang_anywhere_ends_in_a_timeout(before: list[EngineEvent]) -> N
 
 async def test_an_engine_that_hangs_while_closing_is_left_behind() -> None:
     """The wait for the cleanup is bounded as well."""
-    engine = ScriptedEngine([TextDelta("a"), HangOnCloseError()])
+    engine = EventEngine([TextDelta("a"), HangOnCloseError()])
     async with asyncio.timeout(5):
         recording = await record(
             Limited(engine, seconds=SHORT, max_reply_chars=99, close_seconds=SHORT)
@@ -54,7 +54,7 @@ async def test_an_engine_that_hangs_while_closing_is_left_behind() -> None:
 
 async def test_the_timeout_is_told_before_the_cleanup() -> None:
     """The caller hears of the failure at once, not when the engine has let go."""
-    engine = ScriptedEngine([HangOnCloseError()])
+    engine = EventEngine([HangOnCloseError()])
     limited = Limited(engine, seconds=SHORT, max_reply_chars=99, close_seconds=30)
     async with asyncio.timeout(5), closing(limited.run(EngineRequest(""))) as events:
         await anext(events)
@@ -65,7 +65,7 @@ async def test_the_timeout_is_told_before_the_cleanup() -> None:
 async def test_an_engine_that_never_stops_talking_is_stopped(pauses: int) -> None:
     """Endless text does not outlive the limit, even where it is read more slowly than it comes."""
 
-    class Endless(ScriptedEngine):
+    class Endless(EventEngine):
         async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
             while True:
                 yield TextDelta("x")
@@ -84,7 +84,7 @@ async def test_an_engine_that_never_stops_talking_is_stopped(pauses: int) -> Non
 
 async def test_events_arrive_while_the_engine_goes_on() -> None:
     """The first piece is not held back until the last is there."""
-    engine = ScriptedEngine([TextDelta("first"), HangError()])
+    engine = EventEngine([TextDelta("first"), HangError()])
     async with closing(Limited(engine, seconds=30).run(EngineRequest(""))) as events:
         assert await anext(events) == TextDelta("first")
     assert engine.closed
@@ -92,19 +92,19 @@ async def test_events_arrive_while_the_engine_goes_on() -> None:
 
 async def test_a_timeout_of_the_engines_own_is_not_taken_for_the_limit() -> None:
     """A TimeoutError before time is up is the engine's failure."""
-    recording = await record(Limited(ScriptedEngine([TimeoutError()])))
+    recording = await record(Limited(EventEngine([TimeoutError()])))
     assert recording.error_type == "provider_error"
 
 
 async def test_a_task_that_dies_of_a_stray_cancellation_is_a_failure() -> None:
     """A CancelledError out of the engine, with nobody cancelling, does not look like success."""
-    engine = ScriptedEngine([TextDelta("a"), asyncio.CancelledError()])
+    engine = EventEngine([TextDelta("a"), asyncio.CancelledError()])
     assert (await record(Limited(engine))).error_type == "provider_error"
 
 
 async def test_cancelling_the_consumer_cancels_the_engine() -> None:
     """A stopped turn leaves no model call running."""
-    engine = ScriptedEngine([READY, HangError()])
+    engine = EventEngine([READY, HangError()])
     started = asyncio.Event()
 
     async def consume() -> None:
