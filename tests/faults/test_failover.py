@@ -86,7 +86,7 @@ async def test_a_process_finds_the_new_primary(primary: Server) -> None:
         promote(standby)
         after = await way.call("ping", {}, caller=None)
         await way.aclose()
-    assert after == before
+    assert after["version"] == before["version"]
 
 
 async def test_connections_without_an_answer_cost_one_call(primary: Server) -> None:

@@ -95,7 +95,8 @@ async def test_a_turn_costs_two_calls_and_everything_else_one(
     """Counted on the wire, with the health check that asks nothing at all."""
     costs: dict[str, list[str]] = {}
 
-    async with bundle(behind(proxy, stack), token=user.token) as client:
+    # With time enough that no call is repeated.
+    async with bundle(behind(proxy, stack, store_timeout=20), token=user.token) as client:
 
         async def cost(name: str, method: str, path: str, **more: Any) -> httpx.Response:
             before = len(proxy.rpc_calls)

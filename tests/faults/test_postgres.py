@@ -152,7 +152,7 @@ async def test_a_table_that_can_not_grow_is_a_503_that_heals_by_itself(
     async with bundle(settings, token=victim.token, engine=engine) as client:
         with without_room(broken_stack, beyond=WAL_SEGMENT):
             refused = await asyncio.wait_for(ask(client, "long", LONG), BOUND)
-            short = await ask(client, "short")
+            short = await until_answered(client, "short")
             stored = turns_of(broken_db, victim, "long")
             engine.message = LONG
             unstored = await asyncio.wait_for(ask(client, "reply"), BOUND)
@@ -180,14 +180,14 @@ async def test_a_log_that_can_not_be_written_loses_nothing_acknowledged(
     engine = ScriptedEngine("Done.")
     settings = settings_for(broken_stack, **{**LONG_LEASE, **by_road(broken_stack)})
     async with bundle(settings, token=victim.token, engine=engine) as client:
-        before = [await ask(client, f"before {n}") for n in range(3)]
+        before = [await until_answered(client, f"before {n}") for n in range(3)]
         with without_room(broken_stack, beyond=1):
             refused = await asyncio.wait_for(ask(client), BOUND)
             await until(lambda: broken_stack.db.process() is None)
             down = await asyncio.wait_for(ask(client), BOUND)
         await asyncio.to_thread(broken_stack.up)
         answer = await until_answered(client)
-        again = [await ask(client, f"before {n}") for n in range(3)]
+        again = [await until_answered(client, f"before {n}") for n in range(3)]
     with psycopg.connect(broken_stack.settings.db_url) as db:
         turns = turns_of(db, victim)
     assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
@@ -286,11 +286,11 @@ async def test_a_conversation_that_is_locked_for_long_is_a_503_in_time(
     engine = ScriptedEngine("Done.")
     settings = settings_for(stack, **{**SHORT_LEASE, **by_road(stack)})
     async with bundle(settings, token=user.token, engine=engine) as client:
-        place = {"conversationId": (await ask(client, "first")).json()["conversationId"]}
+        place = {"conversationId": (await until_answered(client, "first")).json()["conversationId"]}
         with locked(stack, place["conversationId"]):
             refused = await asyncio.wait_for(ask(client, "k", **place), BOUND)
             loaded = await client.get("/load-conversation", params=place)
-            elsewhere = await ask(client, "elsewhere")
+            elsewhere = await until_answered(client, "elsewhere")
             stored = turns_of(db, user, "k")
         answer = await until_answered(client, "k", **place)
     assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
@@ -305,14 +305,17 @@ async def test_a_conversation_that_is_locked_for_long_is_a_503_in_time(
 async def test_a_turn_that_loses_a_deadlock_is_begun_again_unnoticed(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path, by_road: Road
 ) -> None:
-    """Postgres ends the turn's transaction, the store is asked once more, the caller gets a 200."""
+    """Postgres ends the turn's transaction, the store is asked once more, the caller gets a 200.
+
+    It looks for a deadlock once: when there is one, before the two seconds of the lock are over.
+    """
     name = uuid.uuid4().hex
     settings = settings_for(stack)
     async with bundle(settings, token=user.token, engine=ScriptedEngine()) as client:
         place = {"conversationId": (await ask(client, "first")).json()["conversationId"]}
     before = deadlocks(db)
     async with road_of_its_own(
-        stack, tmp_path, name, is_direct=bool(by_road(stack)), deadlock_timeout="1s"
+        stack, tmp_path, name, is_direct=bool(by_road(stack)), deadlock_timeout="1800ms"
     ) as road:
         settings = settings_for(stack, **road)
         async with bundle(settings, token=user.token, engine=ScriptedEngine()) as client:
