@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
-WORKERS ?= 4
+WORKERS ?= 5
 
 # The tests start many processes, each of which would compile the whole bundle again.
 unexport PYTHONDONTWRITEBYTECODE

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from functions.__main__ import serve
 from functions.app import create_app
-from shared.ai import EngineEvent, EngineRequest, EngineResult, Finished, TextDelta
+from shared.ai.protocol import EngineEvent, EngineRequest, EngineResult, Finished, TextDelta
 from shared.config import Settings, load_settings
 from shared.container import Container
 

@@ -73,6 +73,3 @@ class HttpUser:
         session = self.http.post("/auth/v1/signup", headers=self.public, json=account).json()
         self.id: str = session["user"]["id"]
         self.headers = {"authorization": f"Bearer {session['access_token']}"}
-        # Without a gateway in front.
-        url = f"http://127.0.0.1:{stack.settings.ports.functions}"
-        self.functions = httpx.Client(base_url=url, headers=self.headers, timeout=120)

@@ -53,11 +53,7 @@ async def create_conversation(
 ) -> ConversationResponse:
     """Start an empty conversation."""
     row = await container.persistence.create_conversation(
-        user.acting_for(None),
-        caller=user,
-        title=request.title,
-        project_id=request.project_id,
-        metadata=request.metadata,
+        user.acting_for(None), caller=user, **dict(request)
     )
     return ConversationResponse(conversation=row)
 
@@ -84,12 +80,7 @@ async def update_conversation(
 ) -> ConversationResponse:
     """Rename a conversation, archive or restore it, or choose its branch."""
     row = await container.persistence.update_conversation(
-        user_id,
-        conversation_id,
-        caller=caller,
-        title=request.title,
-        archived=request.archived,
-        active_branch=request.active_branch,
+        user_id, conversation_id, caller=caller, **dict(request)
     )
     return ConversationResponse(conversation=row)
 

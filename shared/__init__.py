@@ -7,60 +7,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .ai.agents import Agent, AgentOutput, ReplyMetadata
-    from .ai.protocol import (
-        Analysis,
-        Complexity,
-        EngineError,
-        EngineRequest,
-        HistoryMessage,
-        Intent,
-        Usage,
-    )
-    from .config import ConfigurationError
-    from .encoding.files import GeneratedFile
-    from .errors import AppError
-    from .library import MessagePersistence
-    from .turns.follow import TurnEvent
-    from .turns.own_turn import OwnTurn
+    from .ai.agents import Agent as Agent
+    from .ai.agents import AgentOutput as AgentOutput
+    from .ai.agents import ReplyMetadata as ReplyMetadata
+    from .ai.protocol import Analysis as Analysis
+    from .ai.protocol import Complexity as Complexity
+    from .ai.protocol import EngineError as EngineError
+    from .ai.protocol import EngineRequest as EngineRequest
+    from .ai.protocol import HistoryMessage as HistoryMessage
+    from .ai.protocol import Intent as Intent
+    from .ai.protocol import Usage as Usage
+    from .config import ConfigurationError as ConfigurationError
+    from .encoding.files import GeneratedFile as GeneratedFile
+    from .errors import AppError as AppError
+    from .library import MessagePersistence as MessagePersistence
+    from .turns.follow import TurnEvent as TurnEvent
+    from .turns.own_turn import OwnTurn as OwnTurn
 
-_FROM = {
-    "MessagePersistence": "library",
-    "OwnTurn": "turns.own_turn",
-    "TurnEvent": "turns.follow",
-    "Agent": "ai.agents",
-    "AgentOutput": "ai.agents",
-    "ReplyMetadata": "ai.agents",
-    "Analysis": "ai.protocol",
-    "Complexity": "ai.protocol",
-    "EngineError": "ai.protocol",
-    "EngineRequest": "ai.protocol",
-    "HistoryMessage": "ai.protocol",
-    "Intent": "ai.protocol",
-    "Usage": "ai.protocol",
-    "GeneratedFile": "encoding.files",
-    "AppError": "errors",
-    "ConfigurationError": "config",
-}
+_NAMES = {
+    "ai.agents": ("Agent", "AgentOutput", "ReplyMetadata"),
+    "ai.protocol": (
+        "Analysis", "Complexity", "EngineError", "EngineRequest", "HistoryMessage", "Intent",
+        "Usage",
+    ),
+    "config": ("ConfigurationError",),
+    "encoding.files": ("GeneratedFile",),
+    "errors": ("AppError",),
+    "library": ("MessagePersistence",),
+    "turns.follow": ("TurnEvent",),
+    "turns.own_turn": ("OwnTurn",),
+}  # fmt: skip
+_FROM = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = [
-    "Agent",
-    "AgentOutput",
-    "Analysis",
-    "AppError",
-    "Complexity",
-    "ConfigurationError",
-    "EngineError",
-    "EngineRequest",
-    "GeneratedFile",
-    "HistoryMessage",
-    "Intent",
-    "MessagePersistence",
-    "OwnTurn",
-    "ReplyMetadata",
-    "TurnEvent",
-    "Usage",
-]
+__all__ = [*_FROM]
 
 
 def __getattr__(name: str) -> Any:

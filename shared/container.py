@@ -6,7 +6,6 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .config import ConfigurationError, Settings
 from .persistence import Persistence
 from .persistence.http_pool import create_pool
 from .persistence.replica import create_replica
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from .ai.protocol import Engine, Summariser
     from .auth.authenticator import Authenticator
     from .auth.caller import Caller
+    from .config import Settings
     from .imports.importer import Importer
     from .integrity.health import StoreHealth
     from .persistence.roads import Road
@@ -90,11 +90,12 @@ class Container:
 
         Raises ConfigurationError if the configured model or engine can't be used.
         """
+        from .ai import engine_for
         from .turns.broadcaster import Broadcaster
         from .turns.wiring import build_runner
 
         settings = self.settings
-        engine = _engine_for(settings, self._engine)
+        engine = engine_for(settings, self._engine)
         broadcaster = Broadcaster(self.http, settings)
         return build_runner(
             self.persistence, engine, broadcaster, self.summaries, settings, self.shares.turns
@@ -117,15 +118,11 @@ class Container:
     @cached_property
     def summaries(self) -> Summaries:
         """The keeper of summaries."""
+        from .ai import summariser_for
         from .turns.summaries import Summaries
 
-        return Summaries(
-            self.persistence,
-            self._summariser or _configured_summariser(self.settings),
-            history_tokens=self.settings.history_tokens,
-            summary_tokens=self.settings.summary_tokens,
-            time_limit=self.settings.engine_timeout,
-        )
+        summariser = self._summariser or summariser_for(self.settings)
+        return Summaries(self.persistence, summariser, self.settings)
 
     @property
     def engine_name(self) -> str:
@@ -151,42 +148,3 @@ class Container:
         if self._replica is not None:
             await self._replica.aclose()
         await self.http.aclose()
-
-
-def _engine_for(settings: Settings, given: Agent | Engine | None) -> Engine:
-    """Return what answers, within its limits: what was given, or what the settings name."""
-    from .ai import create_engine, within_limits
-    from .ai.agents import as_engine, load_engine
-
-    try:
-        if given is not None:
-            engine = as_engine(given)
-        elif settings.mega_mind_engine:
-            engine = load_engine(settings.mega_mind_engine)
-        else:
-            engine = create_engine(
-                model=settings.mega_mind_model,
-                base_url=settings.mega_mind_base_url,
-                api_key=settings.mega_mind_api_key,
-                system_prompt=settings.mega_mind_system_prompt,
-                classification=settings.mega_mind_classification,
-                offline_delay=settings.offline_delay,
-            )
-    except ValueError as exc:
-        raise ConfigurationError(str(exc)) from exc
-    return within_limits(
-        engine, time_limit=settings.engine_timeout, max_reply_chars=settings.max_reply_chars
-    )
-
-
-def _configured_summariser(settings: Settings) -> Summariser:
-    from .ai import create_summariser
-
-    try:
-        return create_summariser(
-            model=settings.mega_mind_model,
-            base_url=settings.mega_mind_base_url,
-            api_key=settings.mega_mind_api_key,
-        )
-    except ValueError as exc:
-        raise ConfigurationError(str(exc)) from exc

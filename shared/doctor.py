@@ -12,7 +12,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -20,6 +20,7 @@ import jwt
 
 from .auth.caller import Caller
 from .config import ConfigurationError, load_settings
+from .config.problems import fail
 from .container import Container
 from .errors import (
     AppError,
@@ -29,12 +30,11 @@ from .errors import (
 )
 from .integrity.examination import check_everything, repair_everything
 from .integrity.health import GRACE_SECONDS
-from .models.integrity import InvariantCheck
 from .observability.logs import configure_logging
 from .persistence.integrity import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from .config import Settings
     from .integrity.examination import Findings
@@ -65,6 +65,7 @@ REMEDIES = {
     "words_of_no_message": "remove them",
     "watermark_too_high": "lower it, so that what is missing is indexed next",
 }
+EXAMPLES = 5
 NO_REMEDY = "nothing: what was said can't be made up"
 BEYOND_REPAIR = {"turn_without_message", "content_not_of_parts"}
 
@@ -76,43 +77,54 @@ MISSING = {
 
 @dataclass
 class Report:
-    """What the doctor found, and how much was mended where that was asked for."""
+    """What the doctor found in every store, and how much was mended where that was asked for."""
 
-    checks: list[InvariantCheck]
-    missing: list[MissingPart]
+    findings: list[Findings] = field(default_factory=list)
+    missing: dict[str, MissingPart] = field(default_factory=dict)
     repaired: Counter[str] | None = None
 
-    @property
-    def broken(self) -> list[InvariantCheck]:
-        """The checks that failed."""
-        return [check for check in self.checks if check.broken]
+    def broken(self) -> dict[str, list[UUID]]:
+        """Return the ids of what each check found, by its name."""
+        names = dict.fromkeys(name for found in self.findings for name in found.checks)
+        return {name: [row for found in self.findings for row in found.of(name)] for name in names}
+
+    def failed(self) -> list[str]:
+        """Return the checks that found something."""
+        return [name for name, found in self.broken().items() if found]
 
     @property
     def is_well(self) -> bool:
         """Whether nothing is broken or missing."""
-        return not self.broken and not self.missing
+        return not self.failed() and not self.missing
 
     def as_json(self) -> dict[str, Any]:
         """Return it as one object; without a repair, nothing of one."""
+        checks = [
+            {
+                "name": name,
+                "broken": len(found),
+                "examples": list(map(str, found[:EXAMPLES])),
+                "repairable": name not in BEYOND_REPAIR,
+            }
+            for name, found in self.broken().items()
+        ]
+        missing = [part.model_dump() for part in self.missing.values()]
         repaired = {} if self.repaired is None else {"repaired": self.repaired}
-        return {
-            **repaired,
-            "checks": [check.model_dump(mode="json") for check in self.checks],
-            "missing": [part.model_dump() for part in self.missing],
-        }
+        return {**repaired, "checks": checks, "missing": missing}
 
 
-def table_of(checks: Sequence[InvariantCheck]) -> str:
+def table_of(broken: Mapping[str, Sequence[UUID]]) -> str:
     """Return the checks as aligned lines; each example has a line, the remedy only where needed."""
     rows = [("check", "broken", "example", "what a repair does")]
-    for check in checks:
-        first, *others = [str(example) for example in check.examples] or [""]
-        remedy = REMEDIES.get(check.name, "") if check.repairable else NO_REMEDY
-        rows.append((check.name, str(check.broken), first, remedy if check.broken else ""))
+    for name, found in broken.items():
+        first, *others = [str(example) for example in found[:EXAMPLES]] or [""]
+        remedy = NO_REMEDY if name in BEYOND_REPAIR else REMEDIES.get(name, "")
+        rows.append((name, str(len(found)), first, remedy if found else ""))
         rows += [("", "", other, "") for other in others]
-    name, count, example = (max(len(row[column]) for row in rows) for column in range(3))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join(
-        f"{row[0]:{name}}  {row[1]:>{count}}  {row[2]:{example}}  {row[3]}".rstrip() for row in rows
+        f"{row[0]:{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:{widths[2]}}  {row[3]}".rstrip()
+        for row in rows
     )
 
 
@@ -124,9 +136,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load_settings()
         report = asyncio.run(_examine(settings, options))
     except ConfigurationError as exc:
-        return _fail(f"configuration error: {exc}", MISCONFIGURED)
+        return fail(f"configuration error: {exc}", MISCONFIGURED)
     except AppError as exc:
-        return _fail(_why_not(exc, settings), UNREACHABLE)
+        return fail(_why_not(exc, settings), UNREACHABLE)
     _print_report(report, as_json=options.json)
     return WELL if report.is_well else BROKEN
 
@@ -186,54 +198,29 @@ async def _examine(settings: Settings, options: argparse.Namespace) -> Report:
                 raise SchemaBehindError
             if _is_direct(settings):  # the login role may lack one of the two that it becomes
                 await store.plan_export(NOBODY_ID, caller=NOBODY, after=None, most_bytes=1)
-        reports = [await _examine_one(store, options) for store in container.stores.values()]
+        report = Report(repaired=Counter() if options.repair else None)
+        for store in container.stores.values():
+            report.missing |= {part.name: part for part in (await store.check_platform()).missing}
+            report.findings.append(await _look_into(store, options, report))
+        return report
     finally:
         await container.aclose()
-    return reports[0] if len(reports) == 1 else _sum_of(reports)
 
 
-async def _examine_one(store: Persistence, options: argparse.Namespace) -> Report:
-    missing = (await store.check_platform()).missing
-    if options.repair:
-        repaired, findings = await repair_everything(
-            store, grace_seconds=options.grace, say=_show_progress
-        )
-        return Report(_checks(findings), missing, repaired)
-    findings = await check_everything(store, grace_seconds=options.grace, say=_show_progress)
-    return Report(_checks(findings), missing)
-
-
-def _sum_of(reports: list[Report]) -> Report:
-    checks = [
-        InvariantCheck(
-            name=same[0].name,
-            broken=sum(check.broken for check in same),
-            examples=[example for check in same for example in check.examples],
-            repairable=same[0].repairable,
-        )
-        for same in zip(*(report.checks for report in reports), strict=True)
-    ]
-    missing = {part.name: part for report in reports for part in report.missing}
-    repaired = [report.repaired for report in reports if report.repaired is not None]
-    return Report(checks, list(missing.values()), sum(repaired, Counter()) if repaired else None)
+async def _look_into(store: Persistence, options: argparse.Namespace, report: Report) -> Findings:
+    if report.repaired is None:
+        return await check_everything(store, grace_seconds=options.grace, say=_show_progress)
+    repaired, findings = await repair_everything(
+        store, grace_seconds=options.grace, say=_show_progress
+    )
+    report.repaired += repaired
+    return findings
 
 
 def _show_progress(line: str) -> None:
     """Show how far a check is, in one line that is written over, to whoever is watching."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
-
-
-def _checks(findings: Findings) -> list[InvariantCheck]:
-    return [
-        InvariantCheck(
-            name=name,
-            broken=findings.count(name),
-            examples=findings.examples(name),
-            repairable=name not in BEYOND_REPAIR,
-        )
-        for name in findings.checks
-    ]
 
 
 def _print_report(report: Report, *, as_json: bool) -> None:
@@ -243,8 +230,8 @@ def _print_report(report: Report, *, as_json: bool) -> None:
     _show_progress("")
     for name, count in sorted((report.repaired or {}).items()):
         print(f"repaired {name}: {count}")
-    print(table_of(report.checks))
-    for part in report.missing:
+    print(table_of(report.broken()))
+    for part in report.missing.values():
         print(
             f"\n{MISSING.get(part.name, part.name)} Run this in the SQL editor:\n\n{part.remedy}\n"
         )
@@ -254,16 +241,11 @@ def _print_report(report: Report, *, as_json: bool) -> None:
 def _verdict(report: Report) -> str:
     if report.is_well:
         return "All is well."
-    if not report.broken:
-        return f"Missing: {', '.join(part.name for part in report.missing)}."
+    if not report.failed():
+        return f"Missing: {', '.join(report.missing)}."
     is_after_repair = report.repaired is not None
     advice = "a repair can't mend it" if is_after_repair else "--repair mends what can be mended"
-    return f"Broken: {', '.join(check.name for check in report.broken)}; {advice}."
-
-
-def _fail(reason: str, code: int) -> int:
-    print(reason, file=sys.stderr)
-    return code
+    return f"Broken: {', '.join(report.failed())}; {advice}."
 
 
 if __name__ == "__main__":

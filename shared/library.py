@@ -177,11 +177,7 @@ class MessagePersistence:
         await self.aclose()
 
     def _engine(self, agent: Agent | Engine) -> Engine:
-        return within_limits(
-            as_engine(agent),
-            time_limit=self.settings.engine_timeout,
-            max_reply_chars=self.settings.max_reply_chars,
-        )
+        return within_limits(as_engine(agent), self.settings)
 
 
 def _uuid(value: Id) -> UUID:

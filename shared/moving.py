@@ -19,6 +19,8 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
+from .config.problems import fail
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -253,11 +255,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 say=lambda step: print(step, flush=True),
             )
     except RefusedError as exc:
-        return _fail(f"Nothing was moved: {exc}.", REFUSED)
+        return fail(f"Nothing was moved: {exc}.", REFUSED)
     except psycopg.OperationalError as exc:
-        return _fail(f"A server can't be reached, or is busy: {exc}\nRun it again.", UNREACHABLE)
+        return fail(f"A server can't be reached, or is busy: {exc}\nRun it again.", UNREACHABLE)
     except psycopg.Error as exc:
-        return _fail(f"A server refuses: {exc}\nIs this the tables' owner?", REFUSED)
+        return fail(f"A server refuses: {exc}\nIs this the tables' owner?", REFUSED)
     for table, count in counts.items():
         print(f"{table:32} {count:>10,}")
     print("All of it is at the destination, and nothing at the source.")
@@ -274,11 +276,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--schema", default="public", help="as DATABASE_SCHEMA (default: %(default)s)")
     add("--overwrite", action="store_true", help="remove first what the destination has of them")
     return parser
-
-
-def _fail(reason: str, code: int) -> int:
-    print(reason, file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

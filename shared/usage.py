@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from .config import ConfigurationError, load_settings
+from .config.problems import fail
 from .container import Container
 from .errors import AppError
 from .models.analytics import ProjectUsageRequest
@@ -39,9 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         users = asyncio.run(_collect(load_settings(), days=options.days))
     except ConfigurationError as exc:
-        return _fail(f"configuration error: {exc}", MISCONFIGURED)
+        return fail(f"configuration error: {exc}", MISCONFIGURED)
     except AppError as exc:
-        return _fail(f"the store can't be asked: {exc}", UNREACHABLE)
+        return fail(f"the store can't be asked: {exc}", UNREACHABLE)
     if options.json:
         print(json.dumps([user.model_dump(mode="json", by_alias=True) for user in users]))
     else:
@@ -121,11 +122,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--top", type=int, default=20, help="users to list (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print every user as JSON")
     return parser
-
-
-def _fail(reason: str, code: int) -> int:
-    print(reason, file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

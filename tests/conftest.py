@@ -3,7 +3,6 @@
 import functools
 import gc
 import ssl
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -30,20 +29,24 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-# Folders whose files take long. A worker is given whole files, in this order: a file of each in
-# turn, so that not all of them run browsers at once, and the quick ones last, to end together.
-LONG = ("faults", "browser", "attacks", "acceptance", "deploy")
+# A worker is given whole files, in this order. Those of a folder are spread over the run, so that
+# browsers, waiting for what is to fail, and computing share it at any time; but most of the unit
+# tests' come last, which are quick, so that all workers end together.
+QUICK = "unit"
+UNTIL = 0.6  # of the run, for all but the quick ones
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the files."""
     root = Path(__file__).parent
-    counts: Counter[str] = Counter()
-    places: dict[Path, tuple[bool, int]] = {}
+    folders: dict[str, list[Path]] = {}
     for path in dict.fromkeys(item.path for item in items):
-        folder = path.relative_to(root).parts[0]
-        counts[folder] += 1
-        places[path] = (folder not in LONG, counts[folder])
+        folders.setdefault(path.relative_to(root).parts[0], []).append(path)
+    places = {
+        path: (1 if folder == QUICK else UNTIL) * place / len(files)
+        for folder, files in folders.items()
+        for place, path in enumerate(files)
+    }
     items.sort(key=lambda item: (places[item.path], item.path))
 
 

@@ -18,6 +18,7 @@ try:
 except ImportError:  # pragma: no cover
     sys.exit("psycopg is needed: the extra `database` brings it, or requirements/database.txt")
 
+from ..config.problems import fail
 from .copying import Copier
 from .moving import what_hangs_on, write_migration
 from .plan import STEP_ROWS, make_plan
@@ -87,11 +88,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             connection.execute(SESSION)
             return _adopt(connection, options)
     except CannotAdoptError as exc:
-        return _fail(str(exc), NOT_YET)
+        return fail(str(exc), NOT_YET)
     except psycopg.OperationalError as exc:
-        return _fail(f"The database can't be reached, or is busy: {exc}\n{GO_ON}", UNREACHABLE)
+        return fail(f"The database can't be reached, or is busy: {exc}\n{GO_ON}", UNREACHABLE)
     except psycopg.Error as exc:
-        return _fail(f"The database refuses: {exc}\nIs this its owner, postgres?", NOT_YET)
+        return fail(f"The database refuses: {exc}\nIs this its owner, postgres?", NOT_YET)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -204,11 +205,6 @@ def _print(*groups: Sequence[str]) -> None:
     for group in groups:
         for line in group:
             print(line)
-
-
-def _fail(reason: str, code: int) -> int:
-    print(reason, file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

@@ -50,8 +50,8 @@ class Limited:
         self,
         inner: Engine,
         *,
-        seconds: float,
-        max_reply_chars: int,
+        seconds: float = 120.0,
+        max_reply_chars: int = 2_000_000,
         close_seconds: float = CLOSE_SECONDS,
     ) -> None:
         self._inner = inner

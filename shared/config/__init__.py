@@ -14,8 +14,6 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from .addresses import is_hosted, is_local
-from .checks import outlasts_heartbeats, says_whose_stores
 from .problems import ConfigurationError, one_line
 from .types import (
     FirstKey,
@@ -28,6 +26,10 @@ from .types import (
     PostgresUrl,
     Prices,
     Seconds,
+    is_hosted,
+    is_local,
+    outlasts_heartbeats,
+    says_whose_stores,
 )
 
 __all__ = ["ConfigurationError", "Settings", "load_settings"]

@@ -1,7 +1,8 @@
-"""What is said of settings that are missing or wrong."""
+"""What is said of settings that are missing or wrong, and by a program that can't go on."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,3 +21,9 @@ def one_line(exc: ValidationError) -> str:
         reason = "is missing" if error["type"] == "missing" else error["msg"]
         problems.append(f"{name} {reason.removeprefix('Value error, ')}")
     return "; ".join(problems) + " (see .env.example)"
+
+
+def fail(reason: str, code: int) -> int:
+    """Say on standard error why a program ends; return its exit code."""
+    sys.stderr.write(f"{reason}\n")
+    return code

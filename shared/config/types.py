@@ -1,14 +1,18 @@
-"""The types of settings: how each is read from the text that an environment holds."""
+"""The types of settings: how each is read from an environment's text, and what it has to be."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any, Literal
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import NoDecode
+
+if TYPE_CHECKING:
+    from pydantic import ValidationInfo
 
 KEY = re.compile(r"[!-~]+")  # what fits in a header
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -96,6 +100,42 @@ def _secrets_from(value: Any) -> Any:
     if value and not _split(value):  # a lone comma must not open the door
         raise ValueError("holds no secret")
     return _split(value)
+
+
+def says_whose_stores(value: str | None, info: ValidationInfo) -> str | None:
+    """Refuse several stores without a function that says whose each is, or beside one."""
+    given = {name for name in info.data if name.startswith("supabase_db_") and info.data[name]}
+    if (value is not None) != ("supabase_db_urls" in given):
+        raise ValueError("goes with SUPABASE_DB_URLS, and neither without the other")
+    if value is not None and len(given) > 1:
+        raise ValueError("takes SUPABASE_DB_URLS alone, without any other of SUPABASE_DB_...")
+    return value
+
+
+def outlasts_heartbeats(value: int, info: ValidationInfo) -> int:
+    """Refuse a lease that one missed heartbeat would end; a wrong setting has its own line."""
+    least = 3 * info.data.get("heartbeat_seconds", 0) + info.data.get("store_timeout", 0)
+    if value < least:
+        raise ValueError(f"is less than 3 x HEARTBEAT_SECONDS + STORE_TIMEOUT, which is {least:g}")
+    return value
+
+
+def is_hosted(url: str) -> bool:
+    """Return whether Supabase runs it."""
+    return _host(url).endswith(".supabase.co")
+
+
+def is_local(url: str) -> bool:
+    """Return whether it runs on this machine, under the address that Auth knows itself by."""
+    host = _host(url)
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
 
 
 LiveDeltas = Literal["all", "others", "off"]

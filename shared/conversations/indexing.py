@@ -1,4 +1,4 @@
-"""Takes the search index on to what was stored last, in steps of one user each."""
+"""Takes the search index on for one search, to what its user has stored last."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SEARCH_SECONDS = 2.0  # what one search may spend on the index of its user
-SWEEP_SECONDS = 20.0  # a sweep ends before its caller does
 PAUSE = 0.1
 
 
@@ -36,25 +35,3 @@ async def index_for_search(persistence: Persistence, user_id: UUID) -> None:
                 await asyncio.sleep(PAUSE)
     except AppError:
         log.exception("messages_not_indexed", user_id=str(user_id))
-
-
-async def sweep_search_index(persistence: Persistence) -> None:
-    """Take a step for each user who has something to index, again until all is or time is over.
-
-    Whoever has much keeps no other waiting, nor does a user whose messages can't be indexed.
-    """
-    deadline = time.monotonic() + SWEEP_SECONDS
-    users = (await persistence.list_users_to_index()).users
-    while users:
-        unfinished = []
-        for user_id in users:
-            if time.monotonic() > deadline:
-                return
-            try:
-                step = await persistence.index_messages(user_id)
-            except AppError:
-                log.exception("messages_not_indexed", user_id=str(user_id))
-            else:
-                if step.more and step.indexed:
-                    unfinished.append(user_id)
-        users = unfinished

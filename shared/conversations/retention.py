@@ -29,21 +29,21 @@ async def apply_retention(
     Of all who are due, one who can't be served keeps no other waiting.
     """
     deadline = time.monotonic() + SECONDS
-    done = _Sum(dry_run=request.dry_run)
     page = await _first_page(persistence, request)
     served: set[UUID] = set()
+    steps: list[ApplyRetentionResponse] = []
     while True:
         for user_id in page.users:
-            room = request.most - done.conversations
+            room = request.most - sum(map(_looked_at, steps))
             if room <= 0 or time.monotonic() > deadline:
-                return done.response(more=True)
+                return _sum_of(steps, request, more=True)
             if user_id not in served:  # a user's step is about all that is due of theirs
                 served.add(user_id)
-                done.add(await _step(persistence, request, user_id, most=room))
+                steps += await _step(persistence, request, user_id, most=room)
         if page.next is None:
-            return done.response(more=done.has_more)
+            return _sum_of(steps, request, more=any(step.more for step in steps))
         if time.monotonic() > deadline:
-            return done.response(more=True)
+            return _sum_of(steps, request, more=True)
         page = await persistence.list_users_due_for_retention(
             project_id=request.project_id, place=page.next
         )
@@ -57,52 +57,33 @@ async def _first_page(persistence: Persistence, request: ApplyRetentionRequest) 
 
 async def _step(
     persistence: Persistence, request: ApplyRetentionRequest, user_id: UUID, *, most: int
-) -> ApplyRetentionResponse | None:
-    """Take a user's step; None if one of many can't be served."""
+) -> list[ApplyRetentionResponse]:
+    """Take a user's step; none if one of many can't be served."""
     try:
-        return await persistence.apply_retention(
+        step = await persistence.apply_retention(
             user_id, dry_run=request.dry_run, most=most, project_id=request.project_id
         )
     except AppError:
         if request.user_id is not None:
             raise
         log.exception("retention_not_applied", user_id=str(user_id))
-        return None
+        return []
+    return [step]
 
 
-class _Sum:
-    """What the steps of one request came to."""
+def _looked_at(step: ApplyRetentionResponse) -> int:
+    return step.archived + step.skipped + step.deleted.conversations
 
-    def __init__(self, *, dry_run: bool) -> None:
-        self.has_more = False
-        self._dry_run = dry_run
-        self._archived = self._skipped = 0
-        self._deleted = RemovedRows(conversations=0, messages=0, turns=0)
 
-    @property
-    def conversations(self) -> int:
-        """How many were looked at so far."""
-        return self._archived + self._skipped + self._deleted.conversations
-
-    def add(self, step: ApplyRetentionResponse | None) -> None:
-        """Count a user's step, if it was taken."""
-        if step is None:
-            return
-        self.has_more = self.has_more or step.more
-        self._archived += step.archived
-        self._skipped += step.skipped
-        self._deleted = RemovedRows(
-            conversations=self._deleted.conversations + step.deleted.conversations,
-            messages=self._deleted.messages + step.deleted.messages,
-            turns=self._deleted.turns + step.deleted.turns,
-        )
-
-    def response(self, *, more: bool) -> ApplyRetentionResponse:
-        """Return the sum."""
-        return ApplyRetentionResponse(
-            dry_run=self._dry_run,
-            archived=self._archived,
-            deleted=self._deleted,
-            skipped=self._skipped,
-            more=more,
-        )
+def _sum_of(
+    steps: list[ApplyRetentionResponse], request: ApplyRetentionRequest, *, more: bool
+) -> ApplyRetentionResponse:
+    names = RemovedRows.model_fields
+    deleted = {name: sum(getattr(step.deleted, name) for step in steps) for name in names}
+    return ApplyRetentionResponse(
+        dry_run=request.dry_run,
+        archived=sum(step.archived for step in steps),
+        deleted=RemovedRows(**deleted),
+        skipped=sum(step.skipped for step in steps),
+        more=more,
+    )

@@ -35,7 +35,9 @@ MEDIA_TYPES: Final = {
 }
 
 _OPENING: Final = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*(.*)")
-_ATTRIBUTE: Final = re.compile(r"\b(?:path|file|filename|title)=(?:\"([^\"]*)\"|'([^']*)'|(\S+))")
+PATH_ATTRIBUTE: Final = re.compile(
+    r"\b(?:path|file|filename|title)=(?:\"([^\"]*)\"|'([^']*)'|(\S+))"
+)
 _LANGUAGE: Final = re.compile(r"[A-Za-z][\w+#-]*")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f\\:*?\"<>|\ud800-\udfff]")
 
@@ -108,7 +110,7 @@ def _parse_info(info: str) -> tuple[str | None, str | None]:
     """Return the language and the path of an info string, each where there is one."""
     words = info.split()
     language = words[0] if words and _LANGUAGE.fullmatch(words[0]) else None
-    if (attribute := _ATTRIBUTE.search(info)) is not None:
+    if (attribute := PATH_ATTRIBUTE.search(info)) is not None:
         return language, next(group for group in attribute.groups() if group is not None)
     candidates = words[1:2] if language is not None else words[:1]
     path = next((word for word in candidates if _looks_like_path(word)), None)
@@ -129,10 +131,15 @@ def render_files(files: list[GeneratedFile]) -> str | None:
         return None
     if len(files) == 1:
         return files[0].content
-    longest = max((len(run) for f in files for run in re.findall("`+", f.content)), default=0)
-    fence = "`" * max(3, longest + 1)
+    fence = fence_around(*(file.content for file in files))
     blocks = [f"{fence}{f.language or 'text'} path={f.path}\n{f.content}\n{fence}" for f in files]
     return "\n\n".join(blocks)
+
+
+def fence_around(*texts: str) -> str:
+    """Return a fence that is longer than any in these texts."""
+    runs = (len(run) for text in texts for run in re.findall("`+", text))
+    return "`" * max(3, max(runs, default=0) + 1)
 
 
 def file_parts(files: list[GeneratedFile]) -> list[Part]:

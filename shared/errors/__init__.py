@@ -8,7 +8,10 @@ of the class above it.
 from __future__ import annotations
 
 import inspect
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class AppError(Exception):
@@ -234,3 +237,10 @@ class ReplyNotStoredError(UnavailableError, code="reply_not_stored"):
     def body(self) -> dict[str, Any]:
         """Return the usual body with the reply beside it, so that it isn't lost on the caller."""
         return {**super().body(), "persisted": False, "reply": self.reply}
+
+
+def every_error(base: type[AppError] = AppError) -> Iterator[type[AppError]]:
+    """Yield each class of the tree."""
+    for error in base.__subclasses__():
+        yield error
+        yield from every_error(error)

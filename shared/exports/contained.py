@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from ..encoding.files import fence_around
+
 HEADING_LEVELS: Final = 2  # that are ours
 
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")  # what Markdown takes for one
@@ -36,8 +38,7 @@ def contained(text: str) -> str:
 
 def fenced(code: str, info: str = "") -> str:
     """Return code between fences that are longer than any in it."""
-    longest = max((len(run) for run in _RUN.findall(code)), default=0)
-    fence = "`" * max(3, longest + 1)
+    fence = fence_around(code)
     end = "" if code.endswith("\n") else "\n"
     return f"{fence}{info}\n{code}{end}{fence}"
 

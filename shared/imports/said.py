@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ..encoding.files import GeneratedFile, file_parts, render_files
+from ..encoding.files import GeneratedFile, fence_around, file_parts, render_files
 from ..encoding.parts import SEPARATOR, is_text, is_tool, separates
 from .attached import EXTENSIONS, LINKS, MAX_NAME_CHARS, file_part, file_path, name_of
 from .tools import call_part, with_ids
@@ -235,8 +235,7 @@ def _kind_of(part: Part) -> str:
 
 def fenced(text: str, language: str = "") -> str:
     """Return a text between fences that are longer than any in it."""
-    longest = max(map(len, re.findall("`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
+    fence = fence_around(text)
     known = language if re.fullmatch(r"[\w+#.-]{1,30}", language) and language != "unknown" else ""
     return f"{fence}{known}\n{text.rstrip()}\n{fence}"
 

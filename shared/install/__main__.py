@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config.problems import fail
 from .database import Database, UnreachableError, look_at
 from .installing import plan_install
 from .migrations import State, read_state
@@ -40,22 +41,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         state = read_state(project.migrations)
         names = Names(options.schema or state.schema or DEFAULT)
     except (NoProjectError, WrongNameError) as exc:
-        return _fail(str(exc), MISUSED)
+        return fail(str(exc), MISUSED)
     try:
         database = _look(options.database_url, names)
     except UnreachableError as exc:
-        return _fail(f"the database can't be asked: {exc}", UNREACHABLE)
+        return fail(f"the database can't be asked: {exc}", UNREACHABLE)
     plan = _plan(options, project, names, state, database)
     _print(plan, project.root)
     if plan.is_stopped:
-        return _fail("Nothing was written: see the lines with an X.", STOPPED)
+        return fail("Nothing was written: see the lines with an X.", STOPPED)
     if options.dry_run:
         return DONE
     try:
         for change in plan.changes:
             change.apply()
     except OSError as exc:
-        return _fail(f"Not all was written: {exc}. Run it again when that is mended.", STOPPED)
+        return fail(f"Not all was written: {exc}. Run it again when that is mended.", STOPPED)
     return DONE
 
 
@@ -117,11 +118,6 @@ def _print(plan: Plan, root: Path) -> None:
         print("\nLeft to do:")
     for number, step in enumerate(plan.steps if plan.changes else [], start=1):
         print(f"  {number}. {step}")
-
-
-def _fail(reason: str, code: int) -> int:
-    print(reason, file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

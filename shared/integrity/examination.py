@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 ROUNDS = 5  # what one repair brings to light, the next one mends
 AT_ONCE = 20  # things that one call mends, so that it ends in time
-EXAMPLES = 5
 
 
 @dataclass
@@ -35,13 +34,9 @@ class Findings:
         for row in step.broken:
             self.broken[row.name][row.id] = row.user_id
 
-    def count(self, check: str) -> int:
-        """Return how often a check fails."""
-        return len(self.broken.get(check, ()))
-
-    def examples(self, check: str) -> list[UUID]:
-        """Return the first few ids of what a check found."""
-        return sorted(self.broken.get(check, ()))[:EXAMPLES]
+    def of(self, check: str) -> list[UUID]:
+        """Return the ids of what a check found."""
+        return sorted(self.broken.get(check, ()))
 
     def by_user(self) -> dict[UUID, list[BrokenRow]]:
         """Return what is broken of each user, in the order in which it can be mended."""

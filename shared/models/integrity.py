@@ -28,15 +28,6 @@ class InvariantStep(BaseModel):
     next: dict[str, Any] | None
 
 
-class InvariantCheck(BaseModel):
-    """One thing that must hold, as the doctor reports it: how often it doesn't, and a few ids."""
-
-    name: str
-    broken: int
-    examples: list[UUID]
-    repairable: bool
-
-
 class RepairReport(BaseModel):
     """What repair_invariants answers: how much of each check's findings was mended."""
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Counter, Histogram
 
     from ..config import Settings
-    from .signals import Attributes, CountName, MeasureName, SpanName
+    from .telemetry import Attributes, CountName, MeasureName, SpanName
 
 ALLOWED = frozenset({"method", "route", "status", "function", "engine", "outcome", "error"})
 NAME = "message_persistence"

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ..config import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from contextlib import AbstractContextManager
 
     from ..config import Settings
-    from .signals import Attributes, CountName, MeasureName, SpanName
+    from .otlp import OtlpBackend
+
+SpanName: TypeAlias = Literal["request", "store", "engine"]
+CountName: TypeAlias = Literal["turns.begun", "turns.ended"]
+MeasureName: TypeAlias = Literal[
+    "request.duration", "store.duration", "engine.duration", "turn.first_text"
+]
+Attributes: TypeAlias = dict[str, str | int]
 
 DURATIONS: dict[SpanName, MeasureName] = {
     "request": "request.duration",
@@ -26,25 +32,7 @@ DURATIONS: dict[SpanName, MeasureName] = {
 }
 
 
-class Backend(Protocol):
-    """What takes spans, counts and measures somewhere."""
-
-    def span(
-        self, name: SpanName, attributes: Attributes, headers: Mapping[str, str]
-    ) -> AbstractContextManager[None]:
-        """Record what happens inside, with what `attributes` hold in the end."""
-
-    def count(self, name: CountName, attributes: Attributes) -> None:
-        """Add one."""
-
-    def measure(self, name: MeasureName, seconds: float, attributes: Attributes) -> None:
-        """Add a duration."""
-
-    def shutdown(self) -> None:
-        """Send what is left."""
-
-
-_backend: Backend | None = None
+_backend: OtlpBackend | None = None
 
 
 def start(settings: Settings) -> None:

@@ -3,7 +3,6 @@
 from .analytics import AnalyticsCalls
 from .conversations import ConversationCalls
 from .integrity import IntegrityCalls
-from .limits import LimitCalls
 from .retention import RetentionCalls
 from .search import SearchCalls
 from .sessions import SessionCalls
@@ -24,6 +23,5 @@ class Persistence(
     SessionCalls,
     SummaryCalls,
     IntegrityCalls,
-    LimitCalls,
 ):
     """The SQL functions of supabase/schemas, typed."""

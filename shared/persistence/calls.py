@@ -89,16 +89,16 @@ def once(
     """
 
     def declared(method: Callable[P, Coroutine[Any, Any, ModelT]]) -> Any:
-        code = method.__code__
-        names = code.co_varnames[: code.co_argcount]
+        function, code = method.__name__, method.__code__
+        names = code.co_varnames[1 : code.co_argcount]
         defaults = {**options, **(method.__kwdefaults__ or {})}
 
         @wraps(method)
         def call(calls: Calls, *arguments: Any, **named: Any) -> Coroutine[Any, Any, ModelT]:
-            named = {**defaults, **dict(zip(names[1:], arguments, strict=False)), **named}
+            named.update(zip(names, arguments, strict=False))
             if "request" in named:
                 named = {**dict(named.pop("request")), **named}
-            return calls._call(model, method.__name__, **named)  # noqa: SLF001 - its own
+            return calls._call(model, function, **(defaults | named))  # noqa: SLF001 - its own
 
         return call
 

@@ -1,6 +1,7 @@
 """The road to the SQL functions over the Data API.
 
-The only place that calls `.rpc()`, and the only one that knows PostgREST's errors.
+The only place that makes a Supabase client and calls `.rpc()`, and the only one that knows
+PostgREST's errors.
 """
 
 from __future__ import annotations
@@ -9,24 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from postgrest import APIError
+from supabase import AsyncClient, AsyncClientOptions
 
-from .clients import Clients
 from .failures import meaning, unavailable, unstorable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from supabase import AsyncClient
 
     from ..auth.caller import Caller
     from ..config import Settings
 
 
 class DataApi:
-    """Calls SQL functions over HTTP, with the caller's token or the service's key."""
+    """Calls SQL functions over HTTP, with the caller's token or the service's key.
+
+    No client of these ever signs in, so none changes its token.
+    """
 
     def __init__(self, settings: Settings, http: httpx.AsyncClient) -> None:
-        self._clients = Clients(settings, http)
+        self._settings = settings
+        self._http = http
+        self._service = self._client(settings.secret_key.get_secret_value(), token=None)
 
     async def call(
         self, function: str, arguments: Mapping[str, Any], *, caller: Caller | None
@@ -50,6 +54,19 @@ class DataApi:
         """Do nothing: the pool is its maker's."""
 
     def _client_for(self, caller: Caller | None) -> AsyncClient:
+        """Return the client that acts as the service, past row-level security, or as a user."""
         if caller is None or caller.token is None:
-            return self._clients.service()
-        return self._clients.as_user(caller.token)
+            return self._service
+        key = self._settings.supabase_publishable_key.get_secret_value()
+        return self._client(key, token=caller.token)
+
+    def _client(self, key: str, *, token: str | None) -> AsyncClient:
+        options = AsyncClientOptions(
+            schema=self._settings.database_schema,
+            httpx_client=self._http,
+            auto_refresh_token=False,
+            persist_session=False,
+            postgrest_client_retry=False,
+            headers={} if token is None else {"Authorization": f"Bearer {token}"},
+        )
+        return AsyncClient(self._settings.supabase_url, key, options)

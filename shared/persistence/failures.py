@@ -12,31 +12,17 @@ import structlog
 
 from ..errors import (
     AppError,
-    BranchNotFoundError,
-    ConversationNotFoundError,
     ForbiddenError,
-    IdempotencyKeyReusedError,
-    ImportIncompleteError,
     InternalError,
-    InvalidImportError,
     InvalidRequestError,
     LegalHoldError,
-    LegalHoldNotFoundError,
-    MessageNotEditableError,
-    MessageNotFoundError,
     NotFoundError,
-    RetentionPolicyNotFoundError,
     SchemaBehindError,
     SchemaNotServedError,
-    SearchTooBroadError,
     StoreUnavailableError,
-    TooManyBytesError,
-    TooManyTokensError,
     TooManyTurnsError,
-    TurnInProgressError,
-    TurnNotFoundError,
     UnauthorizedError,
-    UserNotFoundError,
+    every_error,
 )
 
 if TYPE_CHECKING:
@@ -47,28 +33,7 @@ log = structlog.get_logger(__name__)
 # What our SQL functions raise: an SQLSTATE of the form PTnnn, and a sentence that begins as the
 # error's own. Nothing else counts, since PostgREST may be set to leave details and hints out.
 RAISED_BY_US: tuple[tuple[str, str, type[AppError]], ...] = tuple(
-    (f"PT{error.status}", error().message.removesuffix("."), error)
-    for error in (
-        ConversationNotFoundError,
-        MessageNotFoundError,
-        BranchNotFoundError,
-        TurnNotFoundError,
-        UserNotFoundError,
-        ForbiddenError,
-        RetentionPolicyNotFoundError,
-        LegalHoldNotFoundError,
-        LegalHoldError,
-        InvalidRequestError,
-        TurnInProgressError,
-        IdempotencyKeyReusedError,
-        MessageNotEditableError,
-        SearchTooBroadError,
-        TooManyTurnsError,
-        TooManyTokensError,
-        TooManyBytesError,
-        InvalidImportError,
-        ImportIncompleteError,
-    )
+    (f"PT{error.status}", error().message.removesuffix("."), error) for error in every_error()
 )
 
 # Beside a sentence that is about this one request.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from ..models.integrity import InvariantStep, PlatformReport, RepairReport
 from .calls import Calls, repeated
 
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
     from ..models.integrity import BrokenRow
 
 SCHEMA_VERSION = "20261127000001"  # of the newest migration
+
+
+class Limits(BaseModel):
+    """What set_limits answers."""
+
+    bytes_per_day: int | None
 
 
 class IntegrityCalls(Calls):
@@ -42,6 +50,10 @@ class IntegrityCalls(Calls):
     @repeated(PlatformReport)
     async def check_platform(self) -> PlatformReport:
         """Ask what of the schema the platform has refused."""
+
+    @repeated(Limits)
+    async def set_limits(self, *, bytes_per_day: int) -> Limits:
+        """Let each user write so many bytes in a day, over every API; 0 is any number."""
 
     async def ping(self) -> str:
         """Ask the store for nothing but the version of its schema."""

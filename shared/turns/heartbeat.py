@@ -15,6 +15,7 @@ from .failpoints import crash_point
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..config import Settings
     from ..persistence import Persistence
     from .registry import TurnRegistry
     from .running_turn import RunningTurn
@@ -43,20 +44,18 @@ class _Written(NamedTuple):
 
 
 class Heartbeat:
-    """Every `interval` seconds writes the drafts of running turns and renews their leases.
+    """Every HEARTBEAT_SECONDS writes the drafts of running turns and renews their leases.
 
     What the store says of a turn goes into the turn: `lost` where it is another worker's by now,
     `stop` where its owner asked for it. A call that fails is made up for by the next: a lease
     outlasts a few.
     """
 
-    def __init__(
-        self, registry: TurnRegistry, store: Persistence, *, lease_seconds: int, interval: float
-    ) -> None:
+    def __init__(self, registry: TurnRegistry, store: Persistence, settings: Settings) -> None:
         self._registry = registry
         self._store = store
-        self._lease_seconds = lease_seconds
-        self._interval = interval
+        self._lease_seconds = settings.lease_seconds
+        self._interval = settings.heartbeat_seconds
         self._written: WeakKeyDictionary[RunningTurn, _Written] = WeakKeyDictionary()
         self._task: asyncio.Task[None] | None = None
 

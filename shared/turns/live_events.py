@@ -13,7 +13,7 @@ from .event_budget import EventBudget
 from .live_reader import GATHER_SECONDS, LiveReader
 
 if TYPE_CHECKING:
-    from ..config.types import LiveDeltas
+    from ..config import Settings
     from .broadcaster import Broadcaster, Event
     from .registry import TurnRegistry
     from .running_turn import RunningTurn
@@ -33,15 +33,14 @@ class LiveEvents:
         self,
         registry: TurnRegistry,
         broadcaster: Broadcaster,
-        *,
-        events_per_second: float,
-        deltas: LiveDeltas = "all",
+        settings: Settings,
     ) -> None:
+        events_per_second = settings.realtime_events_per_second
         self._registry = registry
         self._broadcaster = broadcaster
         self._budget = EventBudget(registry, per_second=events_per_second)
         self._most = int(min(max(events_per_second, 10), MOST_EVENTS))
-        self._deltas = deltas
+        self._deltas = settings.live_deltas
         self._readers: dict[RunningTurn, LiveReader] = {}  # those served last come last
         self._has_more = False  # than the last request held
         self._task: asyncio.Task[None] | None = None

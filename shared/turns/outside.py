@@ -188,14 +188,8 @@ class OutsideTurns:
             turn_id=writer.turn_id,
             attempt=writer.number,
             message_id=uuid5(writer.turn_id, f"reply of attempt {writer.number}"),
-            status=reply.status,
-            content=reply.content,
-            generated_code=reply.generated_code,
-            metadata=reply.metadata,
-            error=reply.error,
             tokens=record.turn.tokens + reply.tokens,
-            parts=reply.parts,
-            native=reply.native,
+            **reply.columns(),
         )
         crash_point("after_complete")
         if done.outcome != "completed":

@@ -116,12 +116,7 @@ class OwnTurn:
         if self._record is not None:
             raise RuntimeError("This turn has begun already: a block is entered once.")
         body = _Body()
-        limits = self._settings
-        engine = within_limits(
-            AgentEngine(body.agent, name=self._name),
-            time_limit=limits.engine_timeout,
-            max_reply_chars=limits.max_reply_chars,
-        )
+        engine = within_limits(AgentEngine(body.agent, name=self._name), self._settings)
         try:
             begun = await self._runner.begin(replace(self._request, engine=engine))
             self._record, running = begun

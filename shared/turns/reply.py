@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,6 +40,12 @@ class Reply:
     parts: list[Part] = field(default_factory=list)  # none if it is text alone
     native: dict[str, Any] | None = None
 
+    def columns(self) -> dict[str, Any]:
+        """Return it as complete_turn takes it: tokens are counted by the turn."""
+        return {
+            each.name: getattr(self, each.name) for each in fields(self) if each.name != "tokens"
+        }
+
 
 def compose_reply(
     result: EngineResult,
@@ -67,7 +73,7 @@ def compose_reply(
     is_cut = content != whole or len(files) < len(result.files)
     finish_reason = result.finish_reason or ("length" if is_cut else None)
     error = _error_of(result)
-    fields = {
+    said = {
         "success": result.success,
         "filesGenerated": len(files),
         "files": _listed(files),
@@ -87,8 +93,8 @@ def compose_reply(
         "finishReason": finish_reason,
         "persistedAfter": None if persisted_after is None else round(persisted_after, 4),
     }
-    fields |= {name: value for name, value in optional.items() if value is not None}
-    metadata = escaper({**own_metadata, **result.metadata, **fields})
+    said |= {name: value for name, value in optional.items() if value is not None}
+    metadata = escaper({**own_metadata, **result.metadata, **said})
     code = escaper(render_files(files))
     given = escaper([] if content != whole else parts_of(result, parts, content=content))
     native = escaper(result.native)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ..ai.protocol import Summariser, SummaryText
+    from ..config import Settings
     from ..models.context import Unsummarised
     from ..models.rows import TurnRow
     from ..models.turns import TurnRecord
@@ -59,20 +60,12 @@ class Summary:
 class Summaries:
     """Summarises a conversation when half of the budget has come since its last summary."""
 
-    def __init__(
-        self,
-        store: Persistence,
-        summariser: Summariser,
-        *,
-        history_tokens: int,
-        summary_tokens: int,
-        time_limit: float,
-    ) -> None:
+    def __init__(self, store: Persistence, summariser: Summariser, settings: Settings) -> None:
         self._store = store
         self._summariser = summariser
-        self._history_tokens = history_tokens
-        self._summary_tokens = min(summary_tokens, history_tokens // 4)
-        self._time_limit = time_limit
+        self._history_tokens = settings.history_tokens
+        self._summary_tokens = min(settings.summary_tokens, settings.history_tokens // 4)
+        self._time_limit = settings.engine_timeout
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
         self._unwritten: dict[UUID, Summary] = {}  # made while the next turn was running already
         self._resting: dict[UUID, float] = {}  # until when a conversation isn't tried again

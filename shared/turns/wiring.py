@@ -32,25 +32,9 @@ def build_runner(
 ) -> TurnRunner:
     """Return what runs the turns of a process."""
     registry = TurnRegistry(places)
-    live_events = LiveEvents(
-        registry,
-        broadcaster,
-        events_per_second=settings.realtime_events_per_second,
-        deltas=settings.live_deltas,
-    )
-    heartbeat = Heartbeat(
-        registry,
-        store,
-        lease_seconds=settings.lease_seconds,
-        interval=settings.heartbeat_seconds,
-    )
-    worker = TurnWorker(
-        store,
-        engine,
-        live_events,
-        summaries,
-        store_retry_seconds=settings.store_retry_seconds,
-    )
+    live_events = LiveEvents(registry, broadcaster, settings)
+    heartbeat = Heartbeat(registry, store, settings)
+    worker = TurnWorker(store, engine, live_events, summaries, settings)
     starter = TurnStarter(store, registry, worker, heartbeat, live_events, settings)
     unstored = UnstoredRuns(store, engine, registry, settings)
     outside = OutsideTurns(store, starter, live_events, summaries, settings)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ..ai.protocol import Engine, EngineResult
+    from ..config import Settings
     from ..models.turns import CompletedTurn, TurnRecord
     from ..persistence import Persistence
     from .engine_run import ReplyEvent
@@ -51,14 +52,13 @@ class TurnWorker:
         engine: Engine,
         live_events: LiveEvents,
         summaries: Summaries,
-        *,
-        store_retry_seconds: float,
+        settings: Settings,
     ) -> None:
         self._store = store
         self._engine = engine
         self._live_events = live_events
         self._summaries = summaries
-        self._store_retry_seconds = store_retry_seconds
+        self._store_retry_seconds = settings.store_retry_seconds
 
     async def work(self, running: RunningTurn) -> None:
         """Work the turn to its end. Never raises: how it ended is in `running.settled`."""
@@ -140,14 +140,8 @@ class TurnWorker:
                 turn_id=running.id,
                 attempt=attempt,
                 message_id=message_id,
-                status=reply.status,
-                content=reply.content,
-                generated_code=reply.generated_code,
-                metadata=reply.metadata,
-                error=reply.error,
                 tokens=running.tokens,
-                parts=reply.parts,
-                native=reply.native,
+                **reply.columns(),
             )
             if done.outcome == "completed":
                 return done

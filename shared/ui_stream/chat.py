@@ -61,7 +61,7 @@ class UiChat:
 
     async def stop(self) -> StopChatResponse:
         """Stop the turn that runs; what it has written is kept as the reply."""
-        turn_id = await self._stored.running_turn()
+        turn_id = await self._stored.open_turn(settles=True)
         if turn_id is None:
             return StopChatResponse(turn_id=None, status=None)
         record = await self._turns.cancel(self._stored.user_id, turn_id)

@@ -31,35 +31,29 @@ class StoredChat:
         self.id = conversation_of(user_id, chat_id)
 
     async def page(
-        self, *, limit: int, before: int | None = None
+        self, *, limit: int, before: int | None = None, settles: bool = True
     ) -> LoadConversationResponse | None:
-        """Return a page of the active path; None if there is no such conversation."""
+        """Return a page of the active path; None if there is no such conversation.
+
+        A turn whose worker is gone is settled first, but where that isn't to be.
+        """
         asked = {"conversationId": str(self.id), "limit": limit, "before": before}
         request = LoadConversationRequest.model_validate(asked)
         try:
+            if not settles:
+                return await self._persistence.load_conversation(
+                    self.user_id, request, caller=self.caller
+                )
             return await read_conversation(
                 self._persistence, self.user_id, request, caller=self.caller
             )
         except ConversationNotFoundError:
             return None
 
-    async def running_turn(self) -> UUID | None:
-        """Return the id of the turn that runs."""
-        page = await self.page(limit=1)
-        return page.open_turn.turn_id if page and page.open_turn else None
-
-    async def open_turn(self) -> UUID | None:
+    async def open_turn(self, *, settles: bool = False) -> UUID | None:
         """Return the id of the turn that isn't settled, also if its worker is gone."""
-        request = LoadConversationRequest.model_validate(
-            {"conversationId": str(self.id), "limit": 1}
-        )
-        try:
-            page = await self._persistence.load_conversation(
-                self.user_id, request, caller=self.caller
-            )
-        except ConversationNotFoundError:
-            return None
-        return page.open_turn.turn_id if page.open_turn else None
+        page = await self.page(limit=1, settles=settles)
+        return page.open_turn.turn_id if page and page.open_turn else None
 
     async def conversation(self) -> ConversationRow:
         """Return the conversation's row; raise ConversationNotFoundError."""

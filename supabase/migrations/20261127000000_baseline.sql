@@ -1779,14 +1779,7 @@ declare
     v_path int8multirange;
     v_messages jsonb[] := '{}';
 begin
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = load_unsummarised.user_id and c.id = load_unsummarised.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
+    v_conversation := private.find_conversation(user_id, conversation_id);
 
     -- Of the path that was written to last: the reply that made this due is on it.
     select n.path, n.content, coalesce(n.through_seq, 0)
@@ -2155,14 +2148,7 @@ declare
 begin
     perform private.require_self(user_id);
 
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = load_history.user_id and c.id = load_history.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
+    v_conversation := private.find_conversation(user_id, conversation_id);
 
     return json_build_object('history', private.read_history(
         user_id, conversation_id, history_tokens,
@@ -3915,10 +3901,46 @@ begin
     loop
         exit when v_messages >= most or v_bytes >= c_bytes;
         begin
-            v_step := search.index_conversation(
-                user_id, v_watermark.conversation_id, v_watermark.indexed_seq,
-                most - v_messages, c_bytes - v_bytes
-            );
+            -- seq has no gaps, so a step is a range of it, whatever the planner takes a conversation for.
+            -- Held against a deletion until the commit. Whoever deletes one keeps this from waiting.
+            with due as materialized (
+                select m.id, m.seq, m.role, m.created_at, m.content, m.generated_code,
+                       octet_length(m.content) + coalesce(octet_length(m.generated_code), 0) as size
+                from public.messages as m
+                where m.user_id = index_messages.user_id
+                  and m.conversation_id = v_watermark.conversation_id
+                  and m.seq between v_watermark.indexed_seq + 1
+                      and v_watermark.indexed_seq + most - v_messages
+                for key share nowait
+            ),
+            chosen as (
+                select *
+                from (
+                    select d.*, sum(d.size) over (order by d.seq) - d.size as size_before
+                    from due as d
+                ) as sized
+                where size_before < c_bytes - v_bytes
+            ),
+            written as (
+                insert into search.documents
+                    (message_id, starts_at, user_id, conversation_id, role, created_at, words)
+                select c.id, w.starts_at, index_messages.user_id, v_watermark.conversation_id,
+                       c.role, c.created_at, w.words
+                from chosen as c
+                cross join lateral search.read_words(c.content, c.generated_code) as w
+                on conflict on constraint documents_pkey do nothing
+            )
+            -- Where nothing is there, but something beyond, a repair has yet to close the places.
+            select count(*) as messages,
+                   coalesce(sum(c.size), 0) as bytes,
+                   coalesce(max(c.seq), greatest(v_watermark.indexed_seq, (
+                       select least(v_watermark.indexed_seq + most - v_messages, its.last_seq)
+                       from private.conversations as its
+                       where its.user_id = index_messages.user_id
+                         and its.id = v_watermark.conversation_id
+                   ))) as indexed_seq
+            into v_step
+            from chosen as c;
         exception
             when lock_not_available then
                 continue; -- it is being deleted, or repaired
@@ -3964,62 +3986,6 @@ $$;
 revoke all on function public.index_messages from public, anon, authenticated, service_role;
 grant execute on function public.index_messages to service_role;
 comment on function public.index_messages is 'A step of a user''s search index: so many messages and, beyond the first, a megabyte of text. Answers {indexed, more}; more with nothing indexed means that others hold what is left.';
-
--- seq has no gaps, so a step is a range of it, whatever the planner takes a conversation for.
-create function search.index_conversation(
-    user_id uuid,
-    conversation_id uuid,
-    after_seq bigint,
-    most bigint,
-    most_bytes bigint,
-    out messages bigint,
-    out bytes bigint,
-    out indexed_seq bigint
-)
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-begin
-    -- Held against a deletion until the commit. Whoever deletes one keeps this from waiting.
-    with due as materialized (
-        select m.id, m.seq, m.role, m.created_at, m.content, m.generated_code,
-               octet_length(m.content) + coalesce(octet_length(m.generated_code), 0) as size
-        from public.messages as m
-        where m.user_id = index_conversation.user_id
-          and m.conversation_id = index_conversation.conversation_id
-          and m.seq between after_seq + 1 and after_seq + most
-        for key share nowait
-    ),
-    chosen as (
-        select *
-        from (
-            select d.*, sum(d.size) over (order by d.seq) - d.size as size_before
-            from due as d
-        ) as sized
-        where size_before < most_bytes
-    ),
-    written as (
-        insert into search.documents
-            (message_id, starts_at, user_id, conversation_id, role, created_at, words)
-        select c.id, w.starts_at, index_conversation.user_id, index_conversation.conversation_id,
-               c.role, c.created_at, w.words
-        from chosen as c
-        cross join lateral search.read_words(c.content, c.generated_code) as w
-        on conflict on constraint documents_pkey do nothing
-    )
-    -- Where nothing is there, but something beyond, there are places that a repair has yet to close.
-    select count(*), coalesce(sum(c.size), 0), coalesce(max(c.seq), greatest(after_seq, (
-        select least(after_seq + most, its.last_seq)
-        from private.conversations as its
-        where its.user_id = index_conversation.user_id
-          and its.id = index_conversation.conversation_id
-    )))
-    into messages, bytes, indexed_seq
-    from chosen as c;
-end;
-$$;
-
-comment on function search.index_conversation is 'Indexes the messages that follow a place, so many, so many bytes, at least one, and says up to where. Raises 55P03 where one of them is being deleted.';
 
 -- A listing: it reads over all users, and index_messages then writes for one. Each user is one look at
 -- the key, however many conversations are theirs. In a random order: where time runs out before the
@@ -4507,16 +4473,7 @@ begin
     end if;
 
     v_found := search.find_messages(
-        user_id => user_id,
-        q => q,
-        conversation_id => conversation_id,
-        project_id => project_id,
-        role => role,
-        since => since,
-        until => until,
-        archived => archived,
-        page_size => v_page_size,
-        page_after => page_after
+        user_id, q, conversation_id, project_id, role, since, until, archived, v_page_size, page_after
     );
 
     select coalesce(
@@ -5640,11 +5597,8 @@ begin
                 'cancelled', count(*) filter (where f.status = 'cancelled'),
                 'interrupted', count(*) filter (where f.status = 'interrupted'),
                 'success_rate', round(
-                    count(*) filter (where f.status = 'completed')::numeric
-                    / nullif(
-                        count(*) filter (
-                            where f.status in ('completed', 'failed', 'interrupted')
-                        ), 0
+                    avg((f.status = 'completed')::integer) filter (
+                        where f.status in ('completed', 'failed', 'interrupted')
                     ), 4
                 ),
                 'duration', jsonb_build_object(
@@ -5690,12 +5644,6 @@ begin
         where named.name is not null
         group by named.kind, named.name
     ),
-    listed as (
-        select kind, jsonb_agg(entry order by rank) as entries
-        from ranked
-        where rank <= 20
-        group by kind
-    ),
     models as (
         select
             model,
@@ -5729,11 +5677,15 @@ begin
                 where status in ('failed', 'interrupted')
                 group by 1
             ) as e
-        ),
-        'intents', '[]'::jsonb,
-        'complexities', '[]'::jsonb,
-        'strategies', '[]'::jsonb
-    ) || (select coalesce(jsonb_object_agg(l.kind, l.entries), '{}') from listed as l);
+        )
+    ) || (
+        select jsonb_object_agg(kind, (
+            select coalesce(jsonb_agg(r.entry order by r.rank), '[]')
+            from ranked as r
+            where r.kind = listed.kind and r.rank <= 20
+        ))
+        from unnest(array['intents', 'complexities', 'strategies']) as listed (kind)
+    );
 
     return v_figures;
 end;
@@ -6625,28 +6577,18 @@ begin
                 returning m.seq, m.turn_id
             )
             select max(removed.seq), array_agg(removed.turn_id) into v_seq, v_turns from removed;
-            exit when v_seq is null;
 
-            delete from public.turns as t
-            where t.user_id = remove_step.user_id and t.id = any (v_turns);
-
-            if clock_timestamp() > until then
-                return true;
-            end if;
-        end loop;
-
-        -- Turns without a message: there are none but where something is broken.
-        loop
+            -- Behind the last message turns without one: there are none but where something is broken.
             delete from public.turns as t
             where t.user_id = remove_step.user_id
-              and t.id = any (array(
+              and t.id = any (coalesce(v_turns, array(
                   select o.id
                   from public.turns as o
                   where o.user_id = remove_step.user_id and o.conversation_id = v_id
                   limit c_rows
-              ));
+              )));
+            exit when v_seq is null and not found;
 
-            exit when not found;
             if clock_timestamp() > until then
                 return true;
             end if;

@@ -85,11 +85,8 @@ begin
                 'cancelled', count(*) filter (where f.status = 'cancelled'),
                 'interrupted', count(*) filter (where f.status = 'interrupted'),
                 'success_rate', round(
-                    count(*) filter (where f.status = 'completed')::numeric
-                    / nullif(
-                        count(*) filter (
-                            where f.status in ('completed', 'failed', 'interrupted')
-                        ), 0
+                    avg((f.status = 'completed')::integer) filter (
+                        where f.status in ('completed', 'failed', 'interrupted')
                     ), 4
                 ),
                 'duration', jsonb_build_object(
@@ -135,12 +132,6 @@ begin
         where named.name is not null
         group by named.kind, named.name
     ),
-    listed as (
-        select kind, jsonb_agg(entry order by rank) as entries
-        from ranked
-        where rank <= 20
-        group by kind
-    ),
     models as (
         select
             model,
@@ -174,11 +165,15 @@ begin
                 where status in ('failed', 'interrupted')
                 group by 1
             ) as e
-        ),
-        'intents', '[]'::jsonb,
-        'complexities', '[]'::jsonb,
-        'strategies', '[]'::jsonb
-    ) || (select coalesce(jsonb_object_agg(l.kind, l.entries), '{}') from listed as l);
+        )
+    ) || (
+        select jsonb_object_agg(kind, (
+            select coalesce(jsonb_agg(r.entry order by r.rank), '[]')
+            from ranked as r
+            where r.kind = listed.kind and r.rank <= 20
+        ))
+        from unnest(array['intents', 'complexities', 'strategies']) as listed (kind)
+    );
 
     return v_figures;
 end;

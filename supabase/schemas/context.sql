@@ -201,14 +201,7 @@ declare
 begin
     perform private.require_self(user_id);
 
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = load_history.user_id and c.id = load_history.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
+    v_conversation := private.find_conversation(user_id, conversation_id);
 
     return json_build_object('history', private.read_history(
         user_id, conversation_id, history_tokens,

@@ -100,28 +100,18 @@ begin
                 returning m.seq, m.turn_id
             )
             select max(removed.seq), array_agg(removed.turn_id) into v_seq, v_turns from removed;
-            exit when v_seq is null;
 
-            delete from public.turns as t
-            where t.user_id = remove_step.user_id and t.id = any (v_turns);
-
-            if clock_timestamp() > until then
-                return true;
-            end if;
-        end loop;
-
-        -- Turns without a message: there are none but where something is broken.
-        loop
+            -- Behind the last message turns without one: there are none but where something is broken.
             delete from public.turns as t
             where t.user_id = remove_step.user_id
-              and t.id = any (array(
+              and t.id = any (coalesce(v_turns, array(
                   select o.id
                   from public.turns as o
                   where o.user_id = remove_step.user_id and o.conversation_id = v_id
                   limit c_rows
-              ));
+              )));
+            exit when v_seq is null and not found;
 
-            exit when not found;
             if clock_timestamp() > until then
                 return true;
             end if;

@@ -261,16 +261,7 @@ begin
     end if;
 
     v_found := search.find_messages(
-        user_id => user_id,
-        q => q,
-        conversation_id => conversation_id,
-        project_id => project_id,
-        role => role,
-        since => since,
-        until => until,
-        archived => archived,
-        page_size => v_page_size,
-        page_after => page_after
+        user_id, q, conversation_id, project_id, role, since, until, archived, v_page_size, page_after
     );
 
     select coalesce(

@@ -28,10 +28,46 @@ begin
     loop
         exit when v_messages >= most or v_bytes >= c_bytes;
         begin
-            v_step := search.index_conversation(
-                user_id, v_watermark.conversation_id, v_watermark.indexed_seq,
-                most - v_messages, c_bytes - v_bytes
-            );
+            -- seq has no gaps, so a step is a range of it, whatever the planner takes a conversation for.
+            -- Held against a deletion until the commit. Whoever deletes one keeps this from waiting.
+            with due as materialized (
+                select m.id, m.seq, m.role, m.created_at, m.content, m.generated_code,
+                       octet_length(m.content) + coalesce(octet_length(m.generated_code), 0) as size
+                from public.messages as m
+                where m.user_id = index_messages.user_id
+                  and m.conversation_id = v_watermark.conversation_id
+                  and m.seq between v_watermark.indexed_seq + 1
+                      and v_watermark.indexed_seq + most - v_messages
+                for key share nowait
+            ),
+            chosen as (
+                select *
+                from (
+                    select d.*, sum(d.size) over (order by d.seq) - d.size as size_before
+                    from due as d
+                ) as sized
+                where size_before < c_bytes - v_bytes
+            ),
+            written as (
+                insert into search.documents
+                    (message_id, starts_at, user_id, conversation_id, role, created_at, words)
+                select c.id, w.starts_at, index_messages.user_id, v_watermark.conversation_id,
+                       c.role, c.created_at, w.words
+                from chosen as c
+                cross join lateral search.read_words(c.content, c.generated_code) as w
+                on conflict on constraint documents_pkey do nothing
+            )
+            -- Where nothing is there, but something beyond, a repair has yet to close the places.
+            select count(*) as messages,
+                   coalesce(sum(c.size), 0) as bytes,
+                   coalesce(max(c.seq), greatest(v_watermark.indexed_seq, (
+                       select least(v_watermark.indexed_seq + most - v_messages, its.last_seq)
+                       from private.conversations as its
+                       where its.user_id = index_messages.user_id
+                         and its.id = v_watermark.conversation_id
+                   ))) as indexed_seq
+            into v_step
+            from chosen as c;
         exception
             when lock_not_available then
                 continue; -- it is being deleted, or repaired
@@ -77,62 +113,6 @@ $$;
 revoke all on function public.index_messages from public, anon, authenticated, service_role;
 grant execute on function public.index_messages to service_role;
 comment on function public.index_messages is 'A step of a user''s search index: so many messages and, beyond the first, a megabyte of text. Answers {indexed, more}; more with nothing indexed means that others hold what is left.';
-
--- seq has no gaps, so a step is a range of it, whatever the planner takes a conversation for.
-create function search.index_conversation(
-    user_id uuid,
-    conversation_id uuid,
-    after_seq bigint,
-    most bigint,
-    most_bytes bigint,
-    out messages bigint,
-    out bytes bigint,
-    out indexed_seq bigint
-)
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-begin
-    -- Held against a deletion until the commit. Whoever deletes one keeps this from waiting.
-    with due as materialized (
-        select m.id, m.seq, m.role, m.created_at, m.content, m.generated_code,
-               octet_length(m.content) + coalesce(octet_length(m.generated_code), 0) as size
-        from public.messages as m
-        where m.user_id = index_conversation.user_id
-          and m.conversation_id = index_conversation.conversation_id
-          and m.seq between after_seq + 1 and after_seq + most
-        for key share nowait
-    ),
-    chosen as (
-        select *
-        from (
-            select d.*, sum(d.size) over (order by d.seq) - d.size as size_before
-            from due as d
-        ) as sized
-        where size_before < most_bytes
-    ),
-    written as (
-        insert into search.documents
-            (message_id, starts_at, user_id, conversation_id, role, created_at, words)
-        select c.id, w.starts_at, index_conversation.user_id, index_conversation.conversation_id,
-               c.role, c.created_at, w.words
-        from chosen as c
-        cross join lateral search.read_words(c.content, c.generated_code) as w
-        on conflict on constraint documents_pkey do nothing
-    )
-    -- Where nothing is there, but something beyond, there are places that a repair has yet to close.
-    select count(*), coalesce(sum(c.size), 0), coalesce(max(c.seq), greatest(after_seq, (
-        select least(after_seq + most, its.last_seq)
-        from private.conversations as its
-        where its.user_id = index_conversation.user_id
-          and its.id = index_conversation.conversation_id
-    )))
-    into messages, bytes, indexed_seq
-    from chosen as c;
-end;
-$$;
-
-comment on function search.index_conversation is 'Indexes the messages that follow a place, so many, so many bytes, at least one, and says up to where. Raises 55P03 where one of them is being deleted.';
 
 -- A listing: it reads over all users, and index_messages then writes for one. Each user is one look at
 -- the key, however many conversations are theirs. In a random order: where time runs out before the

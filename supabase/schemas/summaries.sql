@@ -110,14 +110,7 @@ declare
     v_path int8multirange;
     v_messages jsonb[] := '{}';
 begin
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = load_unsummarised.user_id and c.id = load_unsummarised.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
+    v_conversation := private.find_conversation(user_id, conversation_id);
 
     -- Of the path that was written to last: the reply that made this due is on it.
     select n.path, n.content, coalesce(n.through_seq, 0)

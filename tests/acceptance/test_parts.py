@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from shared.ai import EngineEvent, PartReady, ReasoningDelta
+from shared.ai.protocol import EngineEvent, PartReady, ReasoningDelta
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import TypingEngine
 from tests.support.sse import read_events

@@ -28,8 +28,13 @@ def folder(cli: Cli, early_project: Project) -> Project:
     return early_project
 
 
-def test_old_tables_are_moved_and_adopted_between_two_pushes(cli: Cli, folder: Project) -> None:
-    """The move comes before this system's migration, whenever that was made."""
+def test_old_tables_are_moved_and_adopted_between_two_pushes(
+    cli: Cli, folder: Project, shaped_url: str
+) -> None:
+    """The move comes before this system's migration, whenever that was made.
+
+    A database made from the migrations alone, on a laptop or a preview's, gets the same.
+    """
     written = folder.adopt("--write-migration", str(folder.folder))
     for migration in (SUPABASE / "migrations").glob("*.sql"):
         shutil.copy(migration, folder.folder)
@@ -40,15 +45,6 @@ def test_old_tables_are_moved_and_adopted_between_two_pushes(cli: Cli, folder: P
     assert folder.adopt().code == 0
     assert (len(folder.stored()), folder.broken()) == (24, {})
     assert cli.ask("db", "push", url=folder.url)["upToDate"] is True
-
-
-def test_a_database_made_from_the_migrations_alone_gets_the_same(
-    cli: Cli, folder: Project, shaped_url: str
-) -> None:
-    """Such as one on a laptop, or a preview's."""
-    assert folder.adopt("--write-migration", str(folder.folder)).code == 0
-    for migration in (SUPABASE / "migrations").glob("*.sql"):
-        shutil.copy(migration, folder.folder)
     assert len(cli.ask("db", "push", url=shaped_url)["migrations"]) >= 3
 
 

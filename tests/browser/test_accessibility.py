@@ -1,5 +1,7 @@
 """What axe finds on each view, in both themes, at a desk and on a phone."""
 
+from typing import Literal
+
 import pytest
 from playwright.async_api import Browser, Page, ViewportSize, expect
 
@@ -41,6 +43,7 @@ SAID = [
     Said("assistant", "It", {"success": False, "error": {"type": "x", "message": "Broken off."}}),
     Said("assistant", "Sunny", parts=PARTS),
 ]
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 RUN = """
 async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
   .filter(({ impact }) => ["serious", "critical"].includes(impact))
@@ -65,21 +68,22 @@ class Inspector:
         self.found: list[str] = []
 
     async def look(self, view: str) -> None:
-        """Note what is serious about the view as it is now."""
-        await self.page.evaluate(
-            "() => Promise.all(document.getAnimations().map((each) => each.finished))"
-        )
+        """Note what is serious about the view as it is now, in each theme."""
         if not await self.page.evaluate("'axe' in window"):
             await self.page.evaluate(self.axe)
-        self.found += [f"{view}: {each}" for each in await self.page.evaluate(RUN)]
+        for theme in THEMES:
+            await self.page.emulate_media(color_scheme=theme)
+            await self.page.evaluate(
+                "() => Promise.all(document.getAnimations().map((each) => each.finished))"
+            )
+            self.found += [f"{view}, {theme}: {each}" for each in await self.page.evaluate(RUN)]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_no_view_at_a_desk_has_anything_serious(
-    site: Stack, browser: Browser, visiting_user: User, axe: str, theme: str
+    site: Stack, browser: Browser, visiting_user: User, axe: str
 ) -> None:
     """Signing in, nothing yet, a conversation, its menus and dialogs, a search, the archive."""
-    async with visitor(browser, site, color_scheme=theme) as visit:
+    async with visitor(browser, site) as visit:
         page = await visit.open()
         inspector = Inspector(page, axe)
         await page.get_by_label("E-mail").fill(visiting_user.email)
@@ -123,16 +127,13 @@ async def test_no_view_at_a_desk_has_anything_serious(
     assert inspector.found == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_no_view_on_a_phone_has_anything_serious(
-    site: Stack, browser: Browser, visiting_user: User, axe: str, theme: str
+    site: Stack, browser: Browser, visiting_user: User, axe: str
 ) -> None:
     """A conversation, and the drawer over it."""
     chat = write_chat(site, visiting_user, SAID, title="The needle")
     phone: ViewportSize = {"width": 390, "height": 844}
-    async with visitor(
-        browser, site, color_scheme=theme, viewport=phone, has_touch=True, is_mobile=True
-    ) as visit:
+    async with visitor(browser, site, viewport=phone, has_touch=True, is_mobile=True) as visit:
         page = await visit.sign_in(visiting_user, f"/#/c/{chat}")
         inspector = Inspector(page, axe)
         await page.locator(".hljs-keyword").first.wait_for()

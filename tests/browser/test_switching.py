@@ -12,7 +12,7 @@ from tests.support.users import User
 
 pytestmark = pytest.mark.timeout(300)
 
-SWITCHES = 31
+SWITCHES = 13
 # Every element with its attributes, but for what React and Radix number and what is measured.
 VIEW = """
 element => {

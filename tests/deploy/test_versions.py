@@ -79,7 +79,7 @@ async def test_a_turn_of_a_killed_old_process_is_taken_over_by_the_new_one(
     stack: Stack, older: Path, user: User, db: psycopg.Connection, tmp_path: Path
 ) -> None:
     """As in a deployment that kills what is slow to end: the turn is settled, the next one runs."""
-    slow = {"OFFLINE_DELAY": "0.2", "HEARTBEAT_SECONDS": "0.1", "STORE_TIMEOUT": "2"}
+    slow = {"OFFLINE_DELAY": "0.2", "HEARTBEAT_SECONDS": "0.1"}
     async with functions_process(stack, tmp_path, PYTHONPATH=str(older), **slow) as process:
         turn_id = await begin_and_leave(process, user)
         process.process.kill()

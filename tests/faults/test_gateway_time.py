@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from shared.conversations.removal import sweep_removals
+from shared.conversations.sweeps import sweep_removals
 from shared.integrity.examination import check_everything
 from tests.support.bundle import bundle, container_of, settings_for
 from tests.support.proxy import Proxy, cut_after

@@ -148,7 +148,7 @@ async def test_the_road_to_realtime_may_break_in_any_way(
                     stack,
                     supabase_url=f"http://127.0.0.1:{port}",
                     realtime_timeout=0.3,
-                    offline_delay=0.1,  # what ends at once sends nothing by this road
+                    offline_delay=0.02,  # what ends at once sends nothing by this road
                 )
                 async with bundle(settings, token=user.token) as client:
                     await poison(realtime, verb)

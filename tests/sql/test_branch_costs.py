@@ -50,7 +50,7 @@ def cpu(connection: psycopg.Connection) -> int:
 
 
 def ratio(
-    user: Caller, first: Callable[[], Any], second: Callable[[], Any], rounds: int = 60
+    user: Caller, first: Callable[[], Any], second: Callable[[], Any], rounds: int = 40
 ) -> float:
     """Return by how much more the second takes of a processor, by medians of calls side by side."""
     taken: tuple[list[int], list[int]] = ([], [])

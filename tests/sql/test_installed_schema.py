@@ -12,8 +12,7 @@ from shared.install.migrations import migrations_for
 from shared.install.names import RESERVED, Names
 from shared.install.removal_sql import removal_texts
 from tests.support.catalog import describe, difference
-from tests.support.clients import install_clients
-from tests.support.postgres import Server, programs_of, running_server
+from tests.support.postgres import Server
 
 CHAT = Names("chat")
 BODIES = [migration.body for migration in migrations_for(CHAT, database.MIGRATIONS)]
@@ -60,23 +59,15 @@ def project(bare_server: Server) -> Iterator[psycopg.Connection]:
 
 
 @pytest.mark.promise("installing")
-@pytest.mark.parametrize("major", [15, 17, 18])
-def test_under_another_name_the_catalog_is_the_same(major: int) -> None:
+def test_under_another_name_the_catalog_is_the_same(
+    scratch: psycopg.Connection, shaped_url: str
+) -> None:
     """As if the schemas had been renamed: Postgres knows by itself what refers to them."""
-    install_clients()
-    programs = programs_of(major)
-    if programs is None:
-        pytest.skip(f"no PostgreSQL {major} server on this machine (only its programs are needed)")
-    with running_server(programs) as server, server.database() as one, server.database() as other:
-        for url in (one, other):
-            database.shape(url)
-        database.migrate(one)
-        with psycopg.connect(other, autocommit=True) as connection:
-            apply(connection, BODIES)
-            installed = describe(connection, SCHEMAS)
-        with psycopg.connect(one) as connection:
-            connection.execute(RENAME.encode())
-            renamed = describe(connection, SCHEMAS)
+    with psycopg.connect(shaped_url, autocommit=True) as connection:
+        apply(connection, BODIES)
+        installed = describe(connection, SCHEMAS)
+    scratch.execute(RENAME.encode())
+    renamed = describe(scratch, SCHEMAS)
     assert difference(_expected(renamed), _comparable(installed)) == ""
 
 

@@ -31,42 +31,6 @@ ALLOWED = {
         "private.limits.withheld",
         "private.turn_usage.withheld",
     },
-    # They run as the caller, or answer nothing but what is the caller's own.
-    "helper granted to signed-in users": {
-        "private.are_parts(jsonb)",  # of what it is given
-        "private.being_deleted(uuid)",  # ids alone, which its caller asks to leave out
-        "private.turn_figures(uuid,timestamp with time zone,timestamp with time zone,"
-        "timestamp with time zone[],uuid,jsonb)",
-        "private.choose_branch(uuid,uuid,integer)",  # of the caller's own conversation
-        # of what it is given, and of what the caller can see
-        "private.describe_rows(uuid,text,turns,private.conversations,jsonb,jsonb,integer,bigint,uuid,"
-        "bigint)",
-        "private.describe_turn(uuid,uuid,text,integer)",
-        "private.find_conversation(uuid,uuid)",  # of what the caller can see
-        "private.exported_page(uuid,private.conversations,bigint,bigint)",
-        "private.branches_of(uuid,private.conversations)",  # of what the caller can see
-        "private.find_siblings(uuid,uuid,int8multirange,branches[],bigint)",
-        "private.length_of(int8multirange)",
-        "private.measure_conversations(uuid,uuid,uuid,integer,bigint,bigint)",
-        "private.measure_messages(uuid,uuid,bigint,bigint,bigint)",
-        "private.bytes_beside_text(text,jsonb)",  # likewise
-        "private.message_of_turn(uuid,turns)",
-        "private.newest_summary(uuid,uuid,int8multirange)",
-        "private.part_of(int8multirange,bigint)",
-        "private.path_along(branches[],integer,bigint)",  # of what it is given
-        "private.path_end(branches[],integer,bigint,bigint)",
-        "private.path_to(uuid,private.conversations,integer,bigint)",
-        "private.new_id()",
-        "private.parts_of_draft(text,jsonb)",  # likewise
-        "private.read_history(uuid,uuid,integer,int8multirange,bigint,uuid,bigint)",
-        "private.remove_step(uuid,timestamp with time zone)",  # of what the caller has deleted
-        "private.require_self(uuid)",
-        f"search.find_messages({SEARCH})",  # ids of what is the caller's own
-        "search.cut_snippet(text,integer,text,text)",  # of what it is given
-        "search.find_place(text,text,integer)",
-        "search.fold_text(text)",
-        "search.ignored_characters()",
-    },
     "function without a pinned search_path": {
         # It commits, and a procedure that does can't have settings.
         "private.sweep(text,integer)",
@@ -184,11 +148,6 @@ PLANTED = [
         "planted",
     ),
     ("grant execute on function public.ping() to anon", "function granted to anon", "ping()"),
-    (
-        "grant execute on function private.is_held(uuid, uuid) to authenticated",
-        "helper granted to signed-in users",
-        "private.is_held(uuid,uuid)",
-    ),
     (
         "create function public.planted() returns int language sql as 'select 1'",
         "function with no grants written out",

@@ -11,8 +11,14 @@ import psycopg
 from hypothesis.stateful import RuleBasedStateMachine, multiple
 
 from local.stack import Stack
-from shared.ai import EngineEvent, EngineRequest, EngineResult, Finished, TextDelta
-from shared.ai.protocol import AnalysisReady
+from shared.ai.protocol import (
+    AnalysisReady,
+    EngineEvent,
+    EngineRequest,
+    EngineResult,
+    Finished,
+    TextDelta,
+)
 from tests.support.branch_model import Node
 from tests.support.bundle import settings_for
 from tests.support.chat_model import BEGUN, INTERRUPTED, NOTHING, Chat, Turn, reply_to

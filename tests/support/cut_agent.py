@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from shared.ai import EngineRequest
 from shared.ai.agents import AgentOutput
+from shared.ai.protocol import EngineRequest
 from shared.encoding.parts import Part
 
 CALL: Part = {"type": "tool-weather", "state": "input-available"}

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from shared.ai import (
+from shared.ai.protocol import (
     Analysis,
     AnalysisReady,
     Complexity,
@@ -14,9 +14,10 @@ from shared.ai import (
     Finished,
     HistoryMessage,
     Intent,
+    SummaryText,
     TextDelta,
+    Usage,
 )
-from shared.ai.protocol import SummaryText, Usage
 
 ANALYSIS = Analysis(intent=Intent.EXPLAIN, complexity=Complexity.SIMPLE, strategy="direct_answer")
 

@@ -7,8 +7,8 @@ from pydantic_ai import Agent
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from shared.ai import EngineRequest
 from shared.ai.model.messages import as_messages
+from shared.ai.protocol import EngineRequest
 
 
 def weather(city: str) -> str:

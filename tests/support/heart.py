@@ -98,13 +98,8 @@ class Process:
         self.store = store
         self.broadcaster = broadcaster or RecordingBroadcaster()
         self.settings = unit_settings(**settings)
-        summaries = Summaries(
-            cast("Any", store),
-            ScriptedSummariser(),
-            history_tokens=0,
-            summary_tokens=0,
-            time_limit=1,
-        )
+        none = unit_settings(history_tokens=0, summary_tokens=0)
+        summaries = Summaries(cast("Any", store), ScriptedSummariser(), none)
         self.runner = build_runner(
             store,
             engine or ScriptedEngine(),

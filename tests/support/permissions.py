@@ -174,7 +174,7 @@ FUNCTIONS = {
 ROLES = {"anon": "anon", "authenticated": "owner", "service_role": "service"}
 
 # What no API serves, and what a role may do there all the same, because functions that run as their
-# caller do it for them.
+# caller do it for them: with what they are given, and with what is the caller's own.
 PRIVATE_FUNCTIONS = {
     "anon": set(),
     "authenticated": {
@@ -182,12 +182,17 @@ PRIVATE_FUNCTIONS = {
         "being_deleted",
         "bytes_beside_text",
         "choose_branch",
+        "cut_snippet",
         "describe_rows",
         "describe_turn",
         "branches_of",
         "exported_page",
         "find_conversation",
+        "find_place",
+        "find_messages",
         "find_siblings",
+        "ignored_characters",
+        "fold_text",
         "length_of",
         "measure_conversations",
         "measure_messages",

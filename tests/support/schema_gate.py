@@ -90,12 +90,6 @@ LINTS = {
     "function granted to anon": """
         select name from functions where has_function_privilege('anon', oid, 'execute')
     """,
-    # Of what is in public, tests/support/permissions.py says who may call it.
-    "helper granted to signed-in users": """
-        select name from functions
-        where pronamespace <> 'public'::regnamespace
-          and has_function_privilege('authenticated', oid, 'execute')
-    """,
     "function with no grants written out": """
         select name from functions where proacl is null
     """,

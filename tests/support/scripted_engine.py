@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from shared.ai import (
+from shared.ai.protocol import (
     Analysis,
     AnalysisReady,
     Complexity,
@@ -16,8 +16,8 @@ from shared.ai import (
     HistoryMessage,
     Intent,
     TextDelta,
-    closing,
 )
+from shared.ai.streams import closing
 
 READY = AnalysisReady(
     Analysis(intent=Intent.OTHER, complexity=Complexity.SIMPLE, strategy="direct_answer")
@@ -33,7 +33,7 @@ class HangOnCloseError(Exception):
 
 
 @dataclass
-class ScriptedEngine:
+class EventEngine:
     """Yields the events of its script and raises the exceptions in it."""
 
     script: Sequence[EngineEvent | BaseException]

@@ -5,12 +5,7 @@ from pathlib import Path
 import pytest
 
 from shared.config import ConfigurationError, Settings, load_settings
-
-GOOD = {
-    "SUPABASE_URL": "https://project.example",
-    "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_x",
-    "SUPABASE_SECRET_KEY": "sb_secret_x",
-}
+from tests.support.unit_settings import ENVIRONMENT, PUBLISHABLE_KEY, SECRET_KEY, URL
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +24,7 @@ ALIASES = [
 
 def load(monkeypatch: pytest.MonkeyPatch, **changes: str | None) -> Settings:
     """Load the good settings with these changed; None leaves one out."""
-    for name, value in {**GOOD, **changes}.items():
+    for name, value in {**ENVIRONMENT, **changes}.items():
         if value is not None:
             monkeypatch.setenv(name, value)
     return load_settings()
@@ -43,7 +38,7 @@ def secrets_of(settings: Settings) -> list[str]:
 def test_three_settings_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """All others have defaults."""
     settings = load(monkeypatch)
-    assert settings.supabase_url == "https://project.example"
+    assert settings.supabase_url == URL
     assert settings.jwt_audience == "authenticated"
     assert settings.supabase_jwt_secret is None
     assert settings.mega_mind_model is None
@@ -61,7 +56,7 @@ def test_every_missing_setting_is_named_in_one_line() -> None:
     )
 
 
-@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("name", ENVIRONMENT)
 def test_an_empty_setting_is_a_missing_one(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """As an env file that was only half filled in has it."""
     with pytest.raises(ConfigurationError, match=f"^{name} is missing \\(see .env.example\\)$"):
@@ -168,15 +163,15 @@ def test_older_projects_names_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.supabase_publishable_key.get_secret_value() == "anon"
     assert secrets_of(settings) == ["service"]
     newer = load(monkeypatch, SUPABASE_ANON_KEY="anon", SUPABASE_SERVICE_ROLE_KEY="service")
-    assert newer.supabase_publishable_key.get_secret_value() == "sb_publishable_x"
-    assert secrets_of(newer) == ["sb_secret_x"]
+    assert newer.supabase_publishable_key.get_secret_value() == PUBLISHABLE_KEY
+    assert secrets_of(newer) == [SECRET_KEY]
 
 
 def test_env_files_are_read_and_the_environment_wins(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """First the environment, then .env.local, then .env."""
-    named = [f"{name}={value}" for name, value in GOOD.items()]
+    named = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
     (tmp_path / ".env").write_text(
         "\n".join([*named, "LOG_LEVEL=error", "HISTORY_TOKENS=1", "STORE_TIMEOUT=1", "OTHER=x"])
     )
@@ -240,5 +235,5 @@ def test_settings_never_show_their_secrets(monkeypatch: pytest.MonkeyPatch) -> N
     settings = load(monkeypatch, SUPABASE_JWT_SECRET="j" * 40, MEGA_MIND_API_KEY="model-key")
     shown = repr(settings) + str(settings)
     assert not any(
-        secret in shown for secret in ("sb_secret_x", "sb_publishable_x", "j" * 40, "model-key")
+        secret in shown for secret in (SECRET_KEY, PUBLISHABLE_KEY, "j" * 40, "model-key")
     )

@@ -20,7 +20,6 @@ from shared.doctor import (
 from shared.integrity.examination import Findings, check_everything, repair_everything
 from shared.models.integrity import (
     BrokenRow,
-    InvariantCheck,
     InvariantStep,
     MissingPart,
     RepairReport,
@@ -30,16 +29,10 @@ from shared.persistence.integrity import SCHEMA_VERSION
 from tests.support.unit_settings import URL, unit_settings
 
 
-def check(name: str, *examples: uuid.UUID, repairable: bool = True) -> InvariantCheck:
-    return InvariantCheck(
-        name=name, broken=len(examples), examples=list(examples), repairable=repairable
-    )
-
-
 def test_each_example_has_a_line_in_one_column() -> None:
     """The counts end in one column, the examples begin in one, and only damage has a remedy."""
     ids = [uuid.uuid4() for _ in range(3)]
-    lines = table_of([check("seq_tie"), check("last_seq_wrong", *ids)]).splitlines()
+    lines = table_of({"seq_tie": [], "last_seq_wrong": ids}).splitlines()
     assert lines[1] == "seq_tie              0"
     assert [line.index(str(example)) for line, example in zip(lines[2:], ids, strict=True)] == [
         lines[0].index("example")
@@ -49,14 +42,14 @@ def test_each_example_has_a_line_in_one_column() -> None:
 
 
 def test_what_can_not_be_mended_says_so() -> None:
-    """Whatever its name: the store decides."""
-    table = table_of([check("turn_without_message", uuid.uuid4(), repairable=False)])
+    """What was said can't be made up."""
+    table = table_of({"turn_without_message": [uuid.uuid4()]})
     assert table.endswith(NO_REMEDY)
 
 
 def test_a_check_of_a_newer_store_is_shown_too() -> None:
     """The migrations may be ahead of this code."""
-    assert "something_new" in table_of([check("something_new", uuid.uuid4())])
+    assert "something_new" in table_of({"something_new": [uuid.uuid4()]})
 
 
 class Stepping:
@@ -89,7 +82,7 @@ async def test_a_check_goes_step_by_step_and_shows_how_far_it_is() -> None:
     found = await check_everything(store, grace_seconds=1, say=said.append)  # type: ignore[arg-type]
     assert store.places == [None, {"stage": "turns", "id": 2}, {"stage": "turns", "id": 1}]
     assert said == ["1000 rows looked at, now turns", "2000 rows looked at, now turns"]
-    assert {name: found.count(name) for name in found.checks} == {"key_used_twice": 1, "seq_gap": 1}
+    assert [len(found.of(name)) for name in ("key_used_twice", "seq_gap")] == [1, 1]
 
 
 async def test_a_repair_asks_for_a_few_things_at_a_time() -> None:
@@ -117,14 +110,15 @@ async def test_a_repair_asks_for_a_few_things_at_a_time() -> None:
     repaired, left = await repair_everything(Store(), grace_seconds=1, say=lambda _: None)
     assert [len(some) for some in asked] == [20, 20, 6]
     assert asked[0][0].name == "key_used_twice"
-    assert (repaired, left.count("seq_gap")) == ({"seq_gap": 46}, 0)
+    assert (repaired, left.of("seq_gap")) == ({"seq_gap": 46}, [])
 
 
 def test_what_the_platform_refused_is_shown_with_what_mends_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """And all is not well then."""
-    report = Report([check("seq_gap")], [MissingPart(name="listen_policy", remedy="create it;")])
+    part = MissingPart(name="listen_policy", remedy="create it;")
+    report = Report(missing={part.name: part})
     _print_report(report, as_json=False)
     out = capsys.readouterr().out
     assert not report.is_well

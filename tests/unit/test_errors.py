@@ -1,23 +1,20 @@
 """The error tree: codes, statuses and messages that callers may rely on."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
 from shared import errors
-from shared.errors import AppError, StoreUnavailableError, TurnInProgressError, UnauthorizedError
-
-
-def family(error: type[AppError]) -> Iterator[type[AppError]]:
-    """Yield every error below this one."""
-    for child in error.__subclasses__():
-        yield child
-        yield from family(child)
-
+from shared.errors import (
+    AppError,
+    StoreUnavailableError,
+    TurnInProgressError,
+    UnauthorizedError,
+    every_error,
+)
 
 EVERY = sorted(
-    {error for error in family(AppError) if error.__module__.startswith(errors.__name__)},
+    {error for error in every_error() if error.__module__.startswith(errors.__name__)},
     key=lambda error: error.__name__,
 )
 

@@ -8,13 +8,7 @@ import respx
 
 from shared.models.analytics import UserUsage
 from shared.usage import MISCONFIGURED, UNREACHABLE, main, report_of
-from tests.support.unit_settings import SECRET_KEY, URL
-
-ENVIRONMENT = {
-    "SUPABASE_URL": URL,
-    "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_unit",
-    "SUPABASE_SECRET_KEY": SECRET_KEY,
-}
+from tests.support.unit_settings import ENVIRONMENT, URL
 
 
 def usage(**changed: Any) -> UserUsage:

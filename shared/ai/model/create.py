@@ -15,18 +15,21 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
     from pydantic_ai.models import Model
 
+    from ...config import Settings
+
 # Servers that speak OpenAI's protocol have its Chat Completions, seldom its Responses.
 _COMPATIBLE: Final = "openai-chat"
 # pydantic-ai takes a tag for reasoning wherever it stands in a reply: we read them ourselves.
 _NO_TAGS: Final = ("\x00<think>", "\x00</think>")
 
 
-def create_model(model: str, *, base_url: str | None, api_key: SecretStr | None) -> Model:
+def create_model(settings: Settings, model: str) -> Model:
     """Return the model that a string like `provider:name` stands for.
 
     With a base URL, `openai:name` and a bare `name` (also `qwen:7b`) mean an OpenAI-compatible
     server. Raise ValueError, in one line, where the string, the URL or the key doesn't do.
     """
+    base_url, api_key = settings.mega_mind_base_url, settings.mega_mind_api_key
     try:
         _check(model, base_url)
         model_id = _compatible_id(model) if base_url else model

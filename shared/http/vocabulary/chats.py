@@ -46,8 +46,6 @@ CONVERSATIONS: Final = {
     "MessageRow.metadata": Word("What is known of the message; a reply's has `success`, `duration`, `intent` and more.", {"success": True, "duration": 1.2}),
     "UnstoredMessage.metadata": Word("What is known of the reply.", {"success": True, "duration": 1.2}),
     "metadata.complexity": Word("How much work it was: `simple`, `moderate` or `complex`.", "simple"),
-    "intent": Word("What the user wanted: a label of a small vocabulary.", "create_function"),
-    "strategy": Word("How the AI went about it.", "generate_code"),
     "error": Word("Why the AI failed, if it did.", {"type": "timeout", "message": "The AI took too long."}),
     "type": Word("A stable word for the failure.", "timeout"),
     "error.message": Word("A sentence that is safe to show.", "The AI took too long."),
@@ -98,8 +96,6 @@ CONVERSATIONS: Final = {
     "MessageRow.parts": Word("Its parts, as the AI SDK's UI messages have them; empty if it is its text alone.", PARTS),
     "MegaMindRequest.parts": Word("Files and data beside the request, as parts of the AI SDK's UI messages. Text among them is the request, in its place.", PARTS),
     "UnstoredMessage.parts": Word("Its parts, as the AI SDK's UI messages have them; empty if it is its text alone.", PARTS),
-    "native": Word("The message in a framework's own form, if it came with one.", {"framework": "pydantic-ai", "version": "2", "data": []}),
-    "draftParts": Word("The parts of the reply so far; empty if it is text alone.", []),
     "is_summary": Word("Whether it is a summary that the service wrote for the AI.", False),
 }  # fmt: skip
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from shared.ai import EngineRequest, OfflineEngine, within_limits
 from shared.ai.agents import AgentEngine, AgentOutput, ReplyMetadata, as_engine, load_engine
-from shared.ai.protocol import Analysis, Complexity, EngineError, Intent, Usage
+from shared.ai.limits import Limited
+from shared.ai.offline.engine import OfflineEngine
+from shared.ai.protocol import Analysis, Complexity, EngineError, EngineRequest, Intent, Usage
 from shared.encoding.files import GeneratedFile
 from tests.support.scripted_engine import record, rows
 
@@ -74,7 +75,7 @@ async def test_an_agent_gives_parts_between_its_text() -> None:
 async def test_a_failure_keeps_the_text_so_far(output: Any, error_type: str) -> None:
     """What an agent raises, says, or can't give; what it took stays counted."""
     usage = Usage(input_tokens=1, output_tokens=2)
-    recording = await record(within_limits(giving(usage, "Half", output)))
+    recording = await record(Limited(giving(usage, "Half", output)))
     assert (recording.error_type, recording.result.message) == (error_type, "Half")
     assert recording.result.usage == usage
     assert "secret" not in recording.result.model_dump_json()

@@ -6,8 +6,9 @@ from typing import Any, cast
 import pytest
 
 from shared.conversations import indexing
-from shared.conversations.indexing import index_for_search, sweep_search_index
+from shared.conversations.indexing import index_for_search
 from shared.conversations.search import find_messages
+from shared.conversations.sweeps import sweep_search_index
 from shared.errors import StoreUnavailableError
 from shared.models.retention import ListedUsers
 from shared.models.search import FoundMessages, IndexStep, SearchMessagesRequest
@@ -71,14 +72,6 @@ async def test_a_user_whose_messages_cannot_be_indexed_keeps_no_other_from_it() 
     store = Index({ONE: 5, TWO: 15}, broken=ONE)
     await sweep_search_index(cast("Any", store))
     assert store.steps == [ONE, TWO, TWO]
-
-
-async def test_a_sweep_ends_before_its_caller_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is left is the next one's."""
-    monkeypatch.setattr(indexing, "SWEEP_SECONDS", -1)
-    store = Index({ONE: 5})
-    await sweep_search_index(cast("Any", store))
-    assert store.steps == []
 
 
 async def test_a_search_that_is_behind_indexes_first_and_searches_again() -> None:

@@ -12,13 +12,7 @@ from functions.__main__ import main
 from functions.app import create_app
 from local.settings import ROOT
 from shared.config import Settings
-from tests.support.unit_settings import unit_settings
-
-GOOD = {
-    "SUPABASE_URL": "http://127.0.0.1:9",
-    "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_x",
-    "SUPABASE_SECRET_KEY": "sb_secret_x",
-}
+from tests.support.unit_settings import ENVIRONMENT, unit_settings
 
 
 @pytest.fixture
@@ -27,7 +21,7 @@ def arguments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     arguments = ["functions", "--port", "0"]
     for name in [*Settings.model_fields, "PORT"]:
         monkeypatch.delenv(name.upper(), raising=False)
-    for name, value in GOOD.items():
+    for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", arguments)
@@ -39,7 +33,8 @@ def test_a_missing_setting_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "functions"],
         capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False,
-        env={**GOOD, "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "SUPABASE_URL": ""},
+        env={**ENVIRONMENT, "SUPABASE_URL": "", "PATH": os.environ["PATH"],
+             "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (
         2, "", "configuration error: SUPABASE_URL is missing (see .env.example)\n",

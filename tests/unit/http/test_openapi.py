@@ -8,9 +8,8 @@ import pytest
 
 from functions.app import app
 from local.settings import ROOT
-from shared.errors import AppError
+from shared.errors import every_error
 from shared.http.vocabulary import WORDS
-from tests.unit.test_errors import family
 
 DOCUMENT = app.openapi()
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
@@ -93,10 +92,10 @@ def test_every_error_stands_at_an_operation_with_its_status() -> None:
         for status, answer in operation["responses"].items()
         for code in answer.get("content", {}).get("application/json", {}).get("examples", {})
     }
-    assert said >= {(error.status, error.code) for error in family(AppError)}
+    assert said >= {(error.status, error.code) for error in every_error()}
 
 
 def test_the_page_of_errors_has_each_code() -> None:
     """And says what to do about it."""
     page = (ROOT / "docs" / "errors.md").read_text()
-    assert [error.code for error in family(AppError) if f"`{error.code}`" not in page] == []
+    assert [error.code for error in every_error() if f"`{error.code}`" not in page] == []

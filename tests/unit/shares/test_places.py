@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from shared.errors import AppError, ImportBusyError, TooManyRequestsError, UnavailableError
-from shared.shares import Places, StorePlaces, turn_places
+from shared.shares import Places, Shares, StorePlaces, turn_places
+from tests.support.unit_settings import unit_settings
 
 
 @dataclass
@@ -146,6 +147,21 @@ async def test_what_outlasts_its_place_holds_one_of_its_own() -> None:
     places.give_back("a")
     await Crowd(places).work("b")
     await is_empty(places, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "seconds"),
+    [("requests", 2), ("large_bodies", 7), ("heavy_reads", 7), ("exports", 7), ("uploads", 10)],
+)
+async def test_each_kind_is_waited_for_as_long_as_it_may_take(kind: str, seconds: int) -> None:
+    """What the store holds up for as long as a call to it, a file for longer."""
+    places: Places = getattr(Shares(unit_settings(store_timeout=7)), kind)
+    while places._has_place_for("a"):
+        places.hold("a")
+    began = clock()
+    with pytest.raises(AppError):
+        await Crowd(places).work("a")
+    assert clock() - began == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from local.realtime.hub import Broadcast, Hub
 from local.realtime.rate import Rate
-from shared.ai import (
+from shared.ai.protocol import (
     AnalysisReady,
     EngineEvent,
     EngineRequest,

@@ -61,7 +61,7 @@ async def beating(*turns: RunningTurn, store: Any) -> TurnRegistry:
     registry = TurnRegistry(Places(each=10))
     for turn in turns:
         registry.add(turn, asyncio.sleep(10_000))
-    Heartbeat(registry, store, lease_seconds=60, interval=1).start()
+    Heartbeat(registry, store, unit_settings(lease_seconds=60)).start()
     await asyncio.sleep(0.5)  # between two heartbeats
     return registry
 
@@ -183,7 +183,7 @@ async def test_a_part_is_written_once_and_again_where_it_has_changed(store: Leas
 async def test_without_a_turn_there_is_no_heartbeat(store: LeaseStore) -> None:
     """It ends with the last turn, and begins with the next one again."""
     registry = TurnRegistry(Places(each=10))
-    beating = Heartbeat(registry, store, lease_seconds=60, interval=1)  # type: ignore[arg-type]
+    beating = Heartbeat(registry, store, unit_settings(lease_seconds=60))  # type: ignore[arg-type]
     for _ in range(2):
         turn = await begun_turn()
         registry.add(turn, asyncio.sleep(2.5))

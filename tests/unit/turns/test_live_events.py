@@ -14,6 +14,7 @@ from shared.turns.running_turn import RunningTurn
 from tests.support.engines import TypingEngine
 from tests.support.heart import Process, RecordingBroadcaster, begun_turn, later_attempt
 from tests.support.in_memory_store import InMemoryStore
+from tests.support.unit_settings import unit_settings
 
 ROOMY = 10_000  # events a second: as many as anybody wants
 
@@ -27,9 +28,8 @@ class Sending:
         self.registry = TurnRegistry(Places(each=1_000))
         self.turns = turns
         self.broadcaster = RecordingBroadcaster()
-        self.live = LiveEvents(
-            self.registry, self.broadcaster, events_per_second=events_per_second, **options
-        )
+        settings = unit_settings(realtime_events_per_second=events_per_second, **options)
+        self.live = LiveEvents(self.registry, self.broadcaster, settings)
         for turn in turns:
             self.registry.add(turn, asyncio.sleep(10_000))
         self.live.start()
@@ -102,7 +102,7 @@ async def test_events_end_with_the_last_turn_and_begin_with_the_next() -> None:
 
 @pytest.mark.parametrize(
     ("options", "outcome", "sent"),
-    [({}, "sent", 1), ({"deltas": "off"}, "sent", 0), ({}, "later", 1)],
+    [({}, "sent", 1), ({"live_deltas": "off"}, "sent", 0), ({}, "later", 1)],
 )
 async def test_what_an_outside_writer_wrote_is_passed_on_if_there_is_room(
     options: dict[str, Any], outcome: Any, sent: int
@@ -261,7 +261,7 @@ def payloads(batch: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 )
 async def test_whose_text_goes_out_is_a_setting(deltas: str, sent: set[str]) -> None:
     """Statuses are those of every turn."""
-    out = await sending(2, deltas=deltas)
+    out = await sending(2, live_deltas=deltas)
     streamed, asked = out.turns
     streamed.is_streamed = True
     for turn, text in ((streamed, "streamed"), (asked, "asked")):

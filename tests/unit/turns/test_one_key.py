@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from shared.ai import EngineEvent, EngineRequest, Finished
+from shared.ai.protocol import EngineEvent, EngineRequest, Finished
 from shared.auth.caller import Caller
 from shared.errors import (
     AppError,

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from shared.ai import GeneratedFile, PartReady, ReasoningDelta, within_limits
-from shared.ai.protocol import EngineEvent, EngineResult
+from shared.ai.limits import Limited
+from shared.ai.protocol import EngineEvent, EngineResult, PartReady, ReasoningDelta
+from shared.encoding.files import GeneratedFile
 from shared.encoding.sizes import MAX_PARTS_BYTES, stored_size
 from shared.turns.draft import Draft
 from shared.turns.reply import Reply, compose_reply
@@ -181,7 +182,7 @@ async def test_a_part_that_no_row_can_hold_costs_no_reply(part: Any) -> None:
     """It is left out; what else the engine says is stored."""
     engine = TypingEngine([PartReady(part), "Hi"])
     engine.allow(3)
-    answer = await Process(InMemoryStore(), within_limits(engine)).ask()
+    answer = await Process(InMemoryStore(), Limited(engine)).ask()
     assert answer.message.content == "Hi"
     assert answer.message.parts == []
 
@@ -191,7 +192,7 @@ async def test_a_reply_of_parts_alone_is_one() -> None:
     asking = {**CALL, "state": "approval-requested", "approval": {"id": "a"}}
     engine = TypingEngine([PartReady(asking)])
     engine.allow(2)
-    answer = await Process(InMemoryStore(), within_limits(engine)).ask()
+    answer = await Process(InMemoryStore(), Limited(engine)).ask()
     assert (answer.success, answer.message.content, answer.message.parts) == (True, "", [asking])
 
 
@@ -200,7 +201,7 @@ async def test_parts_and_text_have_one_limit_together() -> None:
     large = {"type": "data-a", "data": "x" * 1_500_000}
     engine = TypingEngine([PartReady(large), "Hi", PartReady({**large, "type": "data-b"})])
     engine.allow(4)
-    answer = await Process(InMemoryStore(), within_limits(engine, max_reply_chars=10**7)).ask()
+    answer = await Process(InMemoryStore(), Limited(engine, max_reply_chars=10**7)).ask()
     assert [part["type"] for part in answer.message.parts] == ["data-a", "text"]
     assert answer.message.metadata["finishReason"] == "length"
     assert stored_size(answer.message.parts) <= MAX_PARTS_BYTES

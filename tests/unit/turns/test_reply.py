@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import structlog
 
-from shared.ai import Analysis, Complexity, EngineError, EngineResult, GeneratedFile, Intent, Usage
-from shared.encoding.files import render_files
+from shared.ai.protocol import Analysis, Complexity, EngineError, EngineResult, Intent, Usage
+from shared.encoding.files import GeneratedFile, render_files
 from shared.encoding.sizes import MAX_METADATA_BYTES, MAX_TEXT_BYTES, stored_size, text_size
 from shared.encoding.storable import unescape
 from shared.models.turns import RESERVED_METADATA

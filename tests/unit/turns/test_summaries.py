@@ -22,6 +22,7 @@ from shared.turns.summaries import Summaries
 from tests.support.engines import ScriptedSummariser
 from tests.support.heart import Process, begin
 from tests.support.in_memory_store import InMemoryStore
+from tests.support.unit_settings import unit_settings
 
 pytestmark = pytest.mark.promise("context")
 
@@ -77,8 +78,8 @@ def keeper(
     persistence: FakePersistence, summariser: ScriptedSummariser, **changed: Any
 ) -> Summaries:
     """Return a keeper of summaries with a small budget."""
-    settings = {"history_tokens": BUDGET, "summary_tokens": 50, "time_limit": 5.0} | changed
-    return Summaries(persistence, summariser, **settings)
+    settings = {"history_tokens": BUDGET, "summary_tokens": 50, "engine_timeout": 5.0} | changed
+    return Summaries(persistence, summariser, unit_settings(**settings))
 
 
 async def begun(since: int = BUDGET, conversation: ConversationRow | None = None) -> TurnRecord:
@@ -190,7 +191,7 @@ async def test_a_failing_summariser_is_logged_once_and_left_alone_for_a_while(
 async def test_a_summariser_that_hangs_is_stopped(logs: list[structlog.typing.EventDict]) -> None:
     """Its time is limited, and the rest is as with any failure."""
     persistence, summariser = FakePersistence(), ScriptedSummariser(hold=True)
-    await reply_to(keeper(persistence, summariser, time_limit=0.05))
+    await reply_to(keeper(persistence, summariser, engine_timeout=0.05))
     assert [entry["error"] for entry in logs if entry["event"] == "summary_failed"] == [
         "TimeoutError"
     ]

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from shared.ai import EngineEvent, EngineRequest
+from shared.ai.protocol import EngineEvent, EngineRequest
 from shared.auth.caller import Caller
 from shared.encoding.storable import unescape
 from shared.errors import TurnInProgressError, TurnNotFoundError, UnavailableError

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from markdown_it import MarkdownIt
 
+from ....encoding.files import PATH_ATTRIBUTE
 from .code import wrap
 from .inline import inline_runs
 from .mathematics import formula
@@ -44,9 +45,6 @@ TABLE_CHARS: Final = 84  # of middle width, side by side in a table
 MAX_WORD: Final = 40  # characters; in a longer one there are places to break
 SLICE_LINES: Final = 1_000
 PARAGRAPH_RUNS: Final = 1_000
-_PATH_ATTRIBUTE: Final = re.compile(
-    r"\b(?:path|file|filename|title)=(?:\"([^\"]*)\"|'([^']*)'|(\S+))"
-)
 _BLANK_LINES: Final = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 _FENCES: Final = MarkdownIt("zero").enable("fence")
 _DATA_IMAGE: Final = re.compile(r"!\[([^\]]{0,300})\]\(data:[^\s)]*\)")
@@ -127,7 +125,7 @@ def code_blocks(text: str, characters: Characters, *, caption: str = "") -> list
 def caption_of(info: str) -> str:
     """Return what is written above code: its path, where it has one, and its language."""
     words = info.split()
-    attribute = _PATH_ATTRIBUTE.search(info)
+    attribute = PATH_ATTRIBUTE.search(info)
     if attribute is None:
         return " · ".join(reversed(words[:2])) if len(words) <= 2 else info.strip()
     path = next(group for group in attribute.groups() if group is not None)

@@ -27,16 +27,11 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.usage import RequestUsage
 
-from shared.ai import (
-    Analysis,
-    Complexity,
-    EngineRequest,
-    TextDelta,
-    closing,
-    within_limits,
-)
+from shared.ai.limits import Limited
 from shared.ai.model.analysis import ANALYSIS_CHARS, Analyst
 from shared.ai.model.engine import ModelEngine
+from shared.ai.protocol import Analysis, Complexity, EngineRequest, TextDelta
+from shared.ai.streams import closing
 from tests.support.scripted_engine import record, rows
 
 PLAN = {"intent": "create_function", "complexity": "moderate", "strategy": "generate_code"}
@@ -228,6 +223,6 @@ async def test_a_model_that_hangs_is_timed_out_with_its_text_kept() -> None:
             is_closed.set()
 
     model = FunctionModel(plan, stream_function=stream)
-    recording = await record(within_limits(engine_of(model), time_limit=0.5))
+    recording = await record(Limited(engine_of(model), seconds=0.5))
     assert (recording.error_type, recording.result.message) == ("timeout", "So far")
     assert is_closed.is_set()

@@ -6,22 +6,16 @@ from typing import Any
 
 import pydantic_ai.models
 import pytest
-from pydantic import SecretStr
 
-from shared.ai import (
-    Analysis,
-    Engine,
-    EngineRequest,
-    GeneratedFile,
-    TextDelta,
-    closing,
-    create_engine,
-    within_limits,
-)
+import shared.ai
 from shared.ai.model.analysis import Analyst
 from shared.ai.model.engine import INSTRUCTIONS
+from shared.ai.protocol import Analysis, Engine, EngineRequest, TextDelta
+from shared.ai.streams import closing
+from shared.encoding.files import GeneratedFile
 from tests.support.fake_provider import PLAN, FakeProvider, Handler, running_provider, streaming
 from tests.support.scripted_engine import record, rows
+from tests.support.unit_settings import unit_settings
 
 FILE = ["Sure:\n```py", "thon path=a.py\nx = 1\n``", "`\n"]
 
@@ -46,11 +40,16 @@ def held_until_classified(provider: FakeProvider, monkeypatch: pytest.MonkeyPatc
 
 
 def engine_for(provider: FakeProvider, **settings: Any) -> Engine:
-    key = SecretStr("sk-canary-1234")
-    return within_limits(
-        create_engine(model="openai:m", base_url=provider.base_url, api_key=key, **settings),
-        time_limit=30,
-    )
+    return engine_at(provider.base_url, engine_timeout=30, **settings)
+
+
+def engine_at(base_url: str, **settings: Any) -> Engine:
+    return shared.ai.engine_for(
+        unit_settings(
+            mega_mind_model="openai:m", mega_mind_base_url=base_url,
+            mega_mind_api_key="sk-canary-1234", **settings,
+        )
+    )  # fmt: skip
 
 
 @pytest.mark.usefixtures("held_until_classified")
@@ -89,7 +88,8 @@ async def test_a_classification_that_is_no_good_is_not_asked_for_again(
 async def test_without_classification_there_is_one_call(provider: FakeProvider) -> None:
     """And the model is told what the setting says."""
     provider.answer = streaming("Hello!")
-    engine = engine_for(provider, classification="rules", system_prompt="You are a pirate.")
+    told = {"mega_mind_system_prompt": "You are a pirate."}
+    engine = engine_for(provider, mega_mind_classification="rules", **told)
     recording = await record(engine, "Write a function")
     (asked,) = provider.asked
     assert asked["messages"][0] == {"role": "system", "content": "You are a pirate."}
@@ -219,5 +219,5 @@ async def test_a_server_that_is_down_is_unavailable(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(pydantic_ai.models, "ALLOW_MODEL_REQUESTS", True)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as gone:
         url = f"http://127.0.0.1:{gone.server_port}/v1"
-    recording = await record(create_engine(model="openai:m", base_url=url))
+    recording = await record(engine_at(url))
     assert recording.error_type == "provider_unavailable"

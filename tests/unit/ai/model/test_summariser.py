@@ -1,16 +1,16 @@
 """The model's summary: what it is asked, and that what was said can't ask it anything."""
 
 import json
-from collections.abc import Callable
 
 import pytest
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from shared.ai import create_summariser
+from shared.ai import summariser_for
 from shared.ai.model.summariser import INSTRUCTIONS, ModelSummariser
 from shared.ai.protocol import HistoryMessage
 from tests.support.scripted_engine import rows
+from tests.support.unit_settings import unit_settings
 
 pytestmark = pytest.mark.promise("context", red="the previous summary among the instructions")
 
@@ -65,13 +65,8 @@ async def test_half_a_summary_is_none(reason: str) -> None:
         await answering(response, []).summarise(rows(("user", "a")), previous=None, tokens=500)
 
 
-@pytest.mark.parametrize(
-    ("make", "name"),
-    [
-        (lambda: create_summariser(), "offline"),
-        (lambda: create_summariser(model="llama", base_url="http://127.0.0.1:1/v1"), "llama"),
-    ],
-)
-def test_the_settings_choose_the_summariser(make: Callable[[], ModelSummariser], name: str) -> None:
+@pytest.mark.parametrize(("model", "name"), [(None, "offline"), ("llama", "llama")])
+def test_the_settings_choose_the_summariser(model: str | None, name: str) -> None:
     """The same model that answers; without one, the rules."""
-    assert make().name == name
+    settings = unit_settings(mega_mind_model=model, mega_mind_base_url="http://127.0.0.1:1/v1")
+    assert summariser_for(settings).name == name

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart, ToolReturnPart
 
-from shared.ai import EngineRequest, HistoryMessage, create_engine
+from shared.ai import engine_for
 from shared.ai.history import NO_RESULT
 from shared.ai.model import messages
 from shared.ai.model.items import model_items
 from shared.ai.model.messages import as_conversation, as_messages
+from shared.ai.protocol import EngineRequest, HistoryMessage
 from tests.support.fake_provider import FakeProvider, running_provider, strictly
 from tests.support.scripted_engine import Recording, record
+from tests.support.unit_settings import unit_settings
 
 CALL = {"type": "tool-weather", "toolCallId": "c1", "input": {"at": "X"}}
 STATES: dict[str, dict[str, Any]] = {
@@ -111,8 +113,11 @@ def strict() -> Iterator[FakeProvider]:
 
 async def answer_of(provider: FakeProvider, state: str) -> Recording:
     """Ask after a reply with a call in this state."""
-    engine = create_engine(model="openai:m", base_url=provider.base_url, classification="rules")
-    return await record(engine, "And now?", history(call(state), text("Cold.")))
+    settings = unit_settings(
+        mega_mind_model="openai:m", mega_mind_base_url=provider.base_url,
+        mega_mind_classification="rules",
+    )  # fmt: skip
+    return await record(engine_for(settings), "And now?", history(call(state), text("Cold.")))
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from shared.ai import OfflineEngine, TextDelta
+from shared.ai.offline.engine import OfflineEngine
+from shared.ai.protocol import TextDelta
 from shared.encoding.files import parse_files
 from tests.support.scripted_engine import record, rows
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from shared.ai import Complexity, Intent
 from shared.ai.offline.rules import analyse, goal_of, shortened
+from shared.ai.protocol import Complexity, Intent
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,7 @@
 
 import pytest
 
-from shared.ai import OfflineSummariser
-from shared.ai.offline.summariser import HEADING, LEFT_OUT
+from shared.ai.offline.summariser import HEADING, LEFT_OUT, OfflineSummariser
 from shared.ai.tokens import estimate_tokens
 from tests.support.scripted_engine import rows
 

@@ -1,4 +1,4 @@
-"""A sweep of removals over HTTP: a listing, then a call a user, until nothing is left."""
+"""A sweep over HTTP: a listing, then a call for each that is listed, until nothing is left."""
 
 import uuid
 from collections import Counter
@@ -6,11 +6,12 @@ from typing import Any, cast
 
 import pytest
 
-from shared.conversations import removal
-from shared.conversations.removal import sweep_removals
+from shared.conversations import sweeps
+from shared.conversations.sweeps import sweep_removals, sweep_turns
 from shared.errors import StoreUnavailableError
 from shared.models.conversations import RemovalStep
 from shared.models.retention import ListedUsers
+from shared.models.turns import ExpiredTurn, ExpiredTurns, SettledTurns
 
 USERS = [uuid.uuid4() for _ in range(3)]
 
@@ -37,7 +38,7 @@ class Listing:
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else is at it."""
-    monkeypatch.setattr(removal, "PAUSE", 0)
+    monkeypatch.setattr(sweeps, "PAUSE", 0)
 
 
 async def test_every_removal_that_was_begun_is_ended() -> None:
@@ -58,7 +59,35 @@ async def test_one_that_cannot_be_removed_keeps_no_other_from_it() -> None:
 
 async def test_a_sweep_ends_before_its_caller_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left is the next one's."""
-    monkeypatch.setattr(removal, "SECONDS", -1)
+    monkeypatch.setattr(sweeps, "SECONDS", -1)
     store = Listing(3, 1, 2)
     await sweep_removals(cast("Any", store))
     assert not store.asked
+
+
+class Expired:
+    """A store with three turns without a worker, of which one can't be settled."""
+
+    def __init__(self) -> None:
+        self.turns = [
+            ExpiredTurn(user_id=uuid.uuid4(), conversation_id=uuid.uuid4()) for _ in range(3)
+        ]
+        self.asked: list[tuple[uuid.UUID, uuid.UUID]] = []
+
+    async def list_expired_turns(self) -> ExpiredTurns:
+        return ExpiredTurns(turns=self.turns)
+
+    async def settle_expired_turn(
+        self, user_id: uuid.UUID, conversation_id: uuid.UUID
+    ) -> SettledTurns:
+        self.asked.append((user_id, conversation_id))
+        if len(self.asked) == 1:
+            raise StoreUnavailableError
+        return SettledTurns(settled=1)
+
+
+async def test_a_turn_that_cannot_be_settled_keeps_no_other_from_it() -> None:
+    """Each is asked for by its user and conversation; those that were settled are counted."""
+    store = Expired()
+    assert await sweep_turns(cast("Any", store)) == 2
+    assert store.asked == [(turn.user_id, turn.conversation_id) for turn in store.turns]
