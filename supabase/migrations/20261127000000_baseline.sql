@@ -2026,9 +2026,11 @@ begin
     -- From the newest back, no further than the budget reaches. In a loop: a sum over a window, which is
     -- sorted and stored, takes a third more of each message.
     for v_row in
-        select m.seq, m.role, m.content, m.tokens, m.parts, m.native,
+        select m.seq, m.role, m.tokens, m.parts, m.native,
+               case when m.seq > v_known then m.content end as content,
                case
-                   when m.role = 'assistant' and m.metadata -> 'success' = 'false'
+                   when m.seq > v_known and m.role = 'assistant'
+                       and m.metadata -> 'success' = 'false'
                        then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
                end as failure
         from (select part from unnest(path) as part order by part desc) as newest_first (part)
