@@ -2,7 +2,8 @@
 
     python -m tests.support.greedy '{"url": ..., "at_once": 80, "asks": [{"method": "GET", ...}]}'
 
-Says when it begins, goes on until its input ends, then prints how often each status was answered.
+Says when all that it asks at once has been sent, goes on until its input ends and something was
+answered, then prints how often each status was.
 """
 
 import asyncio
@@ -56,7 +57,7 @@ class Greed:
 
 @asynccontextmanager
 async def greedy(greed: Greed) -> AsyncIterator[Counter[str]]:
-    """Run such a client beside the block, from its first request on.
+    """Run such a client beside the block, from when all that it asks at once has been sent.
 
     What it was answered is known after the block.
     """
@@ -77,9 +78,28 @@ async def greedy(greed: Greed) -> AsyncIterator[Counter[str]]:
             await process.wait()
 
 
+@dataclass
+class Progress:
+    """How far a greedy client is."""
+
+    sent: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    was_answered: asyncio.Event = field(default_factory=asyncio.Event)
+    answered: Counter[str] = field(default_factory=Counter)
+
+    async def trace(self, event: str, _: dict[str, Any]) -> None:
+        """Note what httpx says that it has done."""
+        if event == "http11.send_request_headers.complete":
+            self.sent.release()
+
+    def count(self, answer: str) -> None:
+        """Count an answer."""
+        self.answered[answer] += 1
+        self.was_answered.set()
+
+
 async def _ask_all(greed: Greed) -> Counter[str]:
     """Ask until the standard input ends."""
-    answered: Counter[str] = Counter()
+    progress = Progress()
     coming = itertools.cycle([(ask, ask.content()) for ask in greed.asks])
     headers = {"content-type": "application/json", **greed.headers}
     limits = httpx.Limits(max_connections=None)
@@ -87,30 +107,38 @@ async def _ask_all(greed: Greed) -> Counter[str]:
         base_url=greed.url, headers=headers, limits=limits, timeout=60
     ) as client:
         asking = [
-            asyncio.create_task(_ask_on(client, coming, answered)) for _ in range(greed.at_once)
+            asyncio.create_task(_ask_on(client, coming, progress)) for _ in range(greed.at_once)
         ]
+        for _ in asking:
+            await progress.sent.acquire()
         print(BEGUN.decode(), end="", flush=True)  # noqa: T201
         await asyncio.to_thread(sys.stdin.read)
+        await progress.was_answered.wait()
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
-    return answered
+    return progress.answered
 
 
 async def _ask_on(
-    client: httpx.AsyncClient, coming: Iterator[tuple[Ask, bytes | None]], answered: Counter[str]
+    client: httpx.AsyncClient, coming: Iterator[tuple[Ask, bytes | None]], progress: Progress
 ) -> None:
     while True:
         ask, content = next(coming)
         try:
             async with client.stream(
-                ask.method, ask.path, content=content, headers=ask.headers
+                ask.method,
+                ask.path,
+                content=content,
+                headers=ask.headers,
+                extensions={"trace": progress.trace},
             ) as response:
-                answered[str(response.status_code)] += 1
+                progress.count(str(response.status_code))
                 async for _ in response.aiter_raw():
                     pass
         except httpx.HTTPError as exc:
-            answered[type(exc).__name__] += 1
+            progress.count(type(exc).__name__)
+            progress.sent.release()
             await asyncio.sleep(0.05)
 
 
