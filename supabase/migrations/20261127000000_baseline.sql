@@ -3366,14 +3366,13 @@ create function public.load_conversation(
     view text default 'active',
     branch integer default null
 )
-returns jsonb
+returns json
 language plpgsql stable security invoker set search_path = ''
 set jit = off -- compiling takes longer than reading a page
 as $$
 #variable_conflict use_column
 declare
     c_page_bytes constant integer := 8000000;
-    c_row_bytes constant integer := 500; -- what a message's row has beside what is measured
     v_limit constant integer := least(greatest(page_size, 1), 200);
     v_conversation private.conversations;
     v_open_turn jsonb;
@@ -3384,7 +3383,9 @@ declare
     v_page int8multirange;
     v_before bigint;
     v_after bigint;
-    v_messages jsonb;
+    v_message public.messages;
+    v_row json;
+    v_messages json[] := '{}';
     v_oldest bigint;
     v_newest bigint;
     v_around bigint;
@@ -3480,13 +3481,10 @@ begin
     );
 
     -- A page has a size in bytes too: of long messages it holds those that are nearest to where it
-    -- was asked for, and always that one, for which there is room in each page. All counts as it is
-    -- sent, with what JSON escapes. What has no room by its plain length isn't read for that.
-    with near as (
-        select m.seq, m.content, m.generated_code, m.metadata, m.parts, m.native,
-               sum(octet_length(m.content) + coalesce(octet_length(m.generated_code), 0))
-                   over nearest_first as plain_bytes_so_far,
-               row_number() over nearest_first as place
+    -- was asked for, and always that one, for which there is room in each page. What has no room by its
+    -- plain length isn't read for that; all else counts as it is sent, with what JSON escapes.
+    for v_message in
+        select m.*
         from unnest(v_page) as part
         cross join lateral (
             select *
@@ -3497,45 +3495,28 @@ begin
               and messages.seq < upper(part)
             offset 0
         ) as m
-        window nearest_first as (order by abs(m.seq - v_nearest), m.seq)
-    ),
-    sized as (
-        select n.seq, n.place,
-               sum(
-                   octet_length(to_json(n.content)::text)
-                   + coalesce(octet_length(to_json(n.generated_code)::text), 0)
-                   + octet_length(n.metadata::text)
-                   + octet_length(n.parts::text)
-                   + coalesce(octet_length(n.native::text), 0)
-                   + c_row_bytes
-               ) over (order by n.place) as bytes_so_far
-        from near as n
-        where n.place = 1
-           or n.plain_bytes_so_far <= v_room
-    )
-    select min(s.seq), max(s.seq) into v_oldest, v_newest
-    from sized as s
-    where s.place = 1
-       or s.bytes_so_far <= v_room;
+        order by abs(m.seq - v_nearest), m.seq
+    loop
+        exit when v_oldest is not null
+            and octet_length(v_message.content)
+                + coalesce(octet_length(v_message.generated_code), 0) > v_room;
+        v_row := row_to_json(v_message);
+        v_room := v_room - octet_length(v_row::text);
+        exit when v_oldest is not null and v_room < 0;
 
-    v_page := v_page * int8multirange(int8range(v_oldest, v_newest, '[]'));
+        if v_message.seq < v_nearest then
+            v_messages := v_row || v_messages;
+        else
+            v_messages := v_messages || v_row;
+        end if;
+        v_oldest := least(v_oldest, v_message.seq);
+        v_newest := greatest(v_newest, v_message.seq);
+    end loop;
 
-    select coalesce(jsonb_agg(to_jsonb(m) order by m.seq), '[]') into v_messages
-    from unnest(v_page) as part
-    cross join lateral (
-        select *
-        from public.messages
-        where messages.user_id = load_conversation.user_id
-          and messages.conversation_id = load_conversation.conversation_id
-          and messages.seq >= lower(part)
-          and messages.seq < upper(part)
-        offset 0
-    ) as m;
-
-    return jsonb_build_object(
-        'conversation', to_jsonb(v_conversation),
+    return json_build_object(
+        'conversation', v_conversation,
         'messages', v_messages,
-        'page', jsonb_build_object(
+        'page', json_build_object(
             'has_older', coalesce(lower(v_path) < coalesce(v_oldest, v_after + 1, v_before), false),
             'has_newer', coalesce(
                 upper(v_path) - 1 > coalesce(v_newest, v_after, v_before - 1), false
@@ -3548,7 +3529,9 @@ begin
         'siblings', case v_branches
             when '{}' then '{}'
             else private.find_siblings(
-                user_id, conversation_id, v_page, v_branches, v_conversation.last_seq
+                user_id, conversation_id,
+                v_page * int8multirange(int8range(v_oldest, v_newest, '[]')),
+                v_branches, v_conversation.last_seq
             )
         end,
         'open_turn', v_open_turn
