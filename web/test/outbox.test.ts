@@ -117,6 +117,7 @@ test("what can't be read for a moment stays, and is read over another connection
   expect(outbox.entries).toMatchObject([{ key: "key of one", state: "failed" }]);
   losing.end();
   const tab = new Outbox(user);
+  await tab.read();
   await tab.add({ key: "k", thread: "c", body: { request: "Hi" }, state: "queued", attempts: 0 });
   await vi.waitFor(() => expect(texts(outbox)).toEqual(["one", "Hi"]), 3_000);
 });
