@@ -21,7 +21,6 @@ export default defineConfig({
   publicDir: false,
   css: { postcss: { plugins: [woff2Only] } },
   build: {
-    emptyOutDir: false,
     assetsInlineLimit: 0,
     // light-dark() stays: what older browsers need instead is written where color-scheme is said.
     cssTarget: "esnext",
