@@ -13,7 +13,14 @@ import structlog
 from ..encoding.files import parse_files
 from ..encoding.parts import identity_of, problem_of
 from ..encoding.sizes import MAX_TEXT_BYTES, cut_to_size, stored_size, text_size
-from .protocol import EngineResult, Finished, PartReady, ReasoningDelta, TextDelta
+from .protocol import (
+    AnalysisReady,
+    EngineResult,
+    Finished,
+    PartReady,
+    ReasoningDelta,
+    TextDelta,
+)
 from .results import engine_error, failed_result
 from .streams import closing
 
@@ -142,8 +149,10 @@ class _Reply:
                 return self._add(event, size) if event.text else []
             case PartReady():
                 return self._add_part(event) if _is_sound(event.part) else []
-        is_second, self._has_analysis = self._has_analysis, True
-        return [] if is_second else [event]
+            case AnalysisReady():
+                is_second, self._has_analysis = self._has_analysis, True
+                return [] if is_second else [event]
+        raise TypeError("what an engine gave is no event")
 
     def _write(self, text: str) -> list[EngineEvent]:
         kept = cut_to_size(text[: self._room], self._bytes_left)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,14 @@ async def test_any_exception_becomes_a_failure_that_tells_nothing(error: Excepti
     assert recording.error_type == "provider_error"
     assert recording.result.message == "so far"
     assert "sk-1" not in recording.result.model_dump_json()
+
+
+@pytest.mark.parametrize("given", [5, None, "words", b"", {"text": "x"}])
+async def test_what_is_no_event_ends_the_reply_as_a_failure(given: Any) -> None:
+    """An engine's own class that yields something else: none of it is passed on."""
+    recording = await record(Limited(EventEngine([TextDelta("so far"), given, TextDelta("more")])))
+    assert recording.error_type == "provider_error"
+    assert recording.events[:-1] == [TextDelta("so far")]
 
 
 async def test_a_failure_without_text_says_what_happened() -> None:
